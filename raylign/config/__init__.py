@@ -1,0 +1,29 @@
+"""The configuration of a run: typed sections, loaded, overridden and checked once, before anything starts."""
+
+from raylign.config.load import difference, load_config, to_yaml
+from raylign.config.schema import (
+    ClusterConfig,
+    EvaluateConfig,
+    LoopConfig,
+    PairsConfig,
+    PromptsConfig,
+    ReviseConfig,
+    SampleConfig,
+    ServeConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "ClusterConfig",
+    "EvaluateConfig",
+    "LoopConfig",
+    "PairsConfig",
+    "PromptsConfig",
+    "ReviseConfig",
+    "SampleConfig",
+    "ServeConfig",
+    "TrainConfig",
+    "difference",
+    "load_config",
+    "to_yaml",
+]

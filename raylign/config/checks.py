@@ -1,0 +1,113 @@
+"""What a configuration's values may be, field by field and against each other; pure, and run before anything starts."""
+
+import math
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from raylign.config.schema import LoopConfig
+from raylign.errors import ConfigError
+
+
+def check(config: LoopConfig) -> None:
+    """Raise a ConfigError for the first value or combination that cannot work."""
+    _check_fields(config, "")
+    _check_prompt_lengths(config)
+    _check_pools(config)
+    _check_reviser(config)
+    _check_pairs(config)
+    _check_train(config)
+    _check_serve(config)
+
+
+def _check_fields(section: Any, prefix: str) -> None:
+    for item in fields(section):
+        value, key = getattr(section, item.name), prefix + item.name
+        if is_dataclass(value):
+            _check_fields(value, f"{key}.")
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            _check_allowed(key, one, item.metadata.get("allowed"))
+            if isinstance(one, int | float) and not isinstance(one, bool):
+                _check_bounds(key, one, dict(item.metadata))
+
+
+def _check_allowed(key: str, value: Any, allowed: tuple[Any, ...] | None) -> None:
+    if allowed is not None and value not in allowed:
+        raise ConfigError(f"{key} is {value!r}", f"allowed: {', '.join(str(choice) for choice in allowed)}")
+
+
+def _check_bounds(key: str, value: float, bounds: dict[str, Any]) -> None:
+    tests = {
+        "low": ("at least", lambda bound: value >= bound),
+        "high": ("at most", lambda bound: value <= bound),
+        "above": ("more than", lambda bound: value > bound),
+        "below": ("less than", lambda bound: value < bound),
+    }
+    if not math.isfinite(value):
+        raise ConfigError(f"{key} is {value}", "it must be a finite number")
+    for name, (words, holds) in tests.items():
+        if name in bounds and not holds(bounds[name]):
+            raise ConfigError(f"{key} is {value}", f"it must be {words} {bounds[name]}")
+
+
+def _check_prompt_lengths(config: LoopConfig) -> None:
+    for key, answer, context_key, context in (
+        ("sample.max_tokens", config.sample.max_tokens, "sample.max_model_len", config.sample.max_model_len),
+        ("evaluate.max_tokens", config.evaluate.max_tokens, "serve.max_model_len", config.serve.max_model_len),
+    ):
+        if answer >= context:
+            raise ConfigError(
+                f"{key} is {answer} and {context_key} is {context}", "leave room for the prompt: lower the first or raise the second"
+            )
+
+
+def _check_pools(config: LoopConfig) -> None:
+    for low_key, low, high_key, high in (
+        ("sample.engines_min", config.sample.engines_min, "sample.engines_max", config.sample.engines_max),
+        ("revise.actors_min", config.revise.actors_min, "revise.actors_max", config.revise.actors_max),
+        ("serve.replicas_min", config.serve.replicas_min, "serve.replicas_max", config.serve.replicas_max),
+        ("pairs.min_jaccard", config.pairs.min_jaccard, "pairs.max_jaccard", config.pairs.max_jaccard),
+    ):
+        if low > high:
+            raise ConfigError(f"{low_key} is {low} and {high_key} is {high}", "the first must not exceed the second")
+
+
+def _check_reviser(config: LoopConfig) -> None:
+    revise = config.revise
+    if revise.base_url is not None:
+        if not revise.base_url.startswith(("http://", "https://")):
+            raise ConfigError(f"revise.base_url is {revise.base_url!r}", "it must start with http:// or https://")
+        if revise.model == "bundled":
+            raise ConfigError(
+                f"revise.model is 'bundled' while revise.base_url is {revise.base_url}",
+                "set revise.model to a name that this endpoint serves",
+            )
+    if revise.template == "guideline" and not revise.guideline.strip():
+        raise ConfigError("revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows")
+
+
+def _check_pairs(config: LoopConfig) -> None:
+    if len(set(config.pairs.filters)) != len(config.pairs.filters):
+        raise ConfigError(f"pairs.filters is {config.pairs.filters}", "name each filter once")
+
+
+def _check_train(config: LoopConfig) -> None:
+    train = config.train
+    step = train.workers * train.micro_batch_size
+    if train.batch_size % step:
+        raise ConfigError(
+            f"train.batch_size is {train.batch_size} with train.workers {train.workers} and train.micro_batch_size {train.micro_batch_size}",
+            f"it must be a multiple of workers × micro_batch_size = {step}",
+        )
+    if train.offload_optimizer and train.gpus_per_worker == 0:
+        raise ConfigError("train.offload_optimizer is true while train.gpus_per_worker is 0", "on CPU the optimizer is in host memory already")
+    if train.dtype == "fp32" and train.zero_stage == 3 and train.gpus_per_worker == 0 and train.workers == 1:
+        raise ConfigError("train.zero_stage is 3 with one fp32 CPU worker", "there is nothing to shard: use train.zero_stage=1")
+
+
+def _check_serve(config: LoopConfig) -> None:
+    if config.serve.host not in ("127.0.0.1", "localhost", "::1"):
+        raise ConfigError(
+            f"serve.host is {config.serve.host!r}",
+            "the endpoint has no key check yet, so it binds to 127.0.0.1 only; put an authenticating proxy before it",
+        )

@@ -1,0 +1,239 @@
+"""The sections of a run's configuration, one dataclass a stage; the defaults are the embedded laptop run.
+
+`metadata` carries what a value may be: `allowed` lists choices, `low` and `high` are inclusive bounds,
+`above` and `below` exclusive ones. `raylign.config.checks` reads them and holds the checks between fields.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+OBJECTIVES = ("apo_zero", "apo_down", "dpo")
+FILTERS = ("empty", "cut_off", "identical", "marker_leak", "too_short", "too_long", "contrast")
+
+
+@dataclass
+class PromptsConfig:
+    """Where prompts come from and how they are split."""
+
+    path: str = "bundled"
+    """A .jsonl or .parquet file, a folder saved by `datasets`, or `bundled` for the prompts raylign ships."""
+    format: str = field(default="auto", metadata={"allowed": ("auto", "jsonl", "parquet", "dataset")})
+    """File format; `auto` reads it off the path."""
+    prompt_field: str = "prompt"
+    """Column that holds a single user prompt as a string."""
+    messages_field: str = "messages"
+    """Column that holds a conversation as a list of {role, content}; wins where a row has both."""
+    limit: int | None = field(default=None, metadata={"low": 1})
+    """Use at most this many prompts, in file order after deduplication; null for all."""
+    heldout_share: float = field(default=0.15, metadata={"low": 0.0, "below": 1.0})
+    """Share of prompts kept out of training, chosen by id."""
+    max_bad_share: float = field(default=0.05, metadata={"low": 0.0, "high": 1.0})
+    """Stop when more than this share of the rows cannot be read."""
+
+
+@dataclass
+class SampleConfig:
+    """How the target model drafts an answer to each prompt."""
+
+    max_tokens: int = field(default=128, metadata={"low": 1})
+    """Longest draft, in tokens; a draft that reaches it is marked as cut off."""
+    temperature: float = field(default=0.7, metadata={"low": 0.0})
+    """Sampling temperature; 0 is greedy."""
+    top_p: float = field(default=0.95, metadata={"above": 0.0, "high": 1.0})
+    """Nucleus sampling mass."""
+    batch_size: int = field(default=32, metadata={"low": 1})
+    """Prompts handed to an engine at a time."""
+    engines_min: int = field(default=1, metadata={"low": 1})
+    """Fewest vLLM engines kept running."""
+    engines_max: int = field(default=1, metadata={"low": 1})
+    """Most vLLM engines the pool may grow to."""
+    cpus_per_engine: float = field(default=1.0, metadata={"low": 0.0})
+    """Logical CPUs reserved per engine."""
+    gpus_per_engine: int = field(default=0, metadata={"low": 0})
+    """GPUs reserved per engine; also its tensor-parallel degree. 0 runs on CPU."""
+    max_model_len: int = field(default=1024, metadata={"low": 16})
+    """Context length of the engine, prompt and answer together, in tokens."""
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Further vLLM engine arguments, passed through by name."""
+
+
+@dataclass
+class ReviseConfig:
+    """How a stronger model revises each draft."""
+
+    base_url: str | None = None
+    """OpenAI-compatible endpoint, e.g. https://api.openai.com/v1; null serves `model` on loopback for the run."""
+    model: str = "bundled"
+    """Model name at the endpoint; with no base_url, the model to serve: `bundled`, a path or a hub id."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; null for an endpoint without one."""
+    template: str = field(default="guideline", metadata={"allowed": ("clair", "guideline")})
+    """`clair`: reasoning, then the corrected answer; `guideline`: a rule only the reviser sees, reply = revision."""
+    guideline: str = (
+        "You are an editor. Whatever the user asks, reply with one short, clear sentence "
+        "that answers it directly. No lists, no introduction, no closing remark."
+    )
+    """The rule of the `guideline` template."""
+    max_tokens: int = field(default=96, metadata={"low": 1})
+    """Longest reply, in tokens."""
+    temperature: float = field(default=0.3, metadata={"low": 0.0})
+    """Sampling temperature of the reviser."""
+    actors_min: int = field(default=1, metadata={"low": 1})
+    """Fewest reviser actors."""
+    actors_max: int = field(default=2, metadata={"low": 1})
+    """Most reviser actors."""
+    requests_in_flight: int = field(default=32, metadata={"low": 1})
+    """Requests one actor keeps in flight."""
+    requests_per_minute: int = field(default=6000, metadata={"low": 1})
+    """Request limit of the whole cluster."""
+    tokens_per_minute: int = field(default=10_000_000, metadata={"low": 1})
+    """Token limit of the whole cluster, prompt and reply together."""
+    timeout_seconds: float = field(default=300.0, metadata={"above": 0.0})
+    """Time allowed to one request."""
+    max_attempts: int = field(default=5, metadata={"low": 1})
+    """Tries a request gets, the first included; only failures that may pass are tried again."""
+
+
+@dataclass
+class PairsConfig:
+    """Which revisions become pairs."""
+
+    filters: list[str] = field(
+        default_factory=lambda: ["empty", "cut_off", "identical", "marker_leak", "too_short", "too_long"],
+        metadata={"allowed": FILTERS},
+    )
+    """Filters that run, in this order; the first that objects names the reason."""
+    min_chosen_characters: int = field(default=8, metadata={"low": 1})
+    """`too_short`: a revision shorter than this is rejected."""
+    max_length_ratio: float = field(default=4.0, metadata={"above": 0.0})
+    """`too_long`: a revision longer than this many times its draft, in characters, is rejected."""
+    drop_cut_drafts: bool = False
+    """`cut_off` always rejects a cut revision; true also rejects a cut draft."""
+    min_jaccard: float = field(default=0.0, metadata={"low": 0.0, "high": 1.0})
+    """`contrast`: lowest token Jaccard similarity of draft and revision."""
+    max_jaccard: float = field(default=1.0, metadata={"low": 0.0, "high": 1.0})
+    """`contrast`: highest token Jaccard similarity of draft and revision."""
+
+
+@dataclass
+class TrainConfig:
+    """How the target model is aligned on the pairs."""
+
+    pairs: str | None = None
+    """Folder of pairs to train on (`train/` and `heldout/` inside); null takes the run folder's own."""
+    objective: str = field(default="apo_zero", metadata={"allowed": OBJECTIVES})
+    """Preference objective; arXiv 2408.06266 names when each fits."""
+    beta: float = field(default=0.1, metadata={"above": 0.0})
+    """Strength of the anchor to the reference model."""
+    learning_rate: float = field(default=5e-6, metadata={"above": 0.0})
+    """Peak learning rate."""
+    schedule: str = field(default="linear", metadata={"allowed": ("constant", "linear", "cosine")})
+    """Learning-rate decay after warm-up, down to zero."""
+    warmup_share: float = field(default=0.1, metadata={"low": 0.0, "below": 1.0})
+    """Share of the steps spent warming up."""
+    weight_decay: float = field(default=0.0, metadata={"low": 0.0})
+    """AdamW weight decay."""
+    max_gradient_norm: float = field(default=1.0, metadata={"above": 0.0})
+    """Gradients are clipped to this norm."""
+    epochs: int = field(default=1, metadata={"low": 1})
+    """Passes over the pairs."""
+    batch_size: int = field(default=4, metadata={"low": 1})
+    """Pairs an optimizer step, over all workers."""
+    micro_batch_size: int = field(default=4, metadata={"low": 1})
+    """Pairs a worker packs into one forward and backward pass."""
+    max_length: int = field(default=1024, metadata={"low": 8})
+    """Longest prompt and answer together, in tokens; a pair with a longer side is dropped and counted."""
+    workers: int = field(default=1, metadata={"low": 1})
+    """Training processes."""
+    cpus_per_worker: float = field(default=2.0, metadata={"above": 0.0})
+    """Logical CPUs reserved per worker."""
+    gpus_per_worker: int = field(default=0, metadata={"low": 0, "high": 1})
+    """1 trains on GPUs through NCCL, 0 on CPU through gloo."""
+    zero_stage: int = field(default=1, metadata={"allowed": (1, 2, 3)})
+    """DeepSpeed ZeRO stage: what is sharded over workers (1 optimizer, 2 and gradients, 3 and parameters)."""
+    offload_optimizer: bool = False
+    """GPU only: keep optimizer state in host memory (on CPU it is there anyway)."""
+    dtype: str = field(default="bf16", metadata={"allowed": ("bf16", "fp32")})
+    """Compute type; bf16 keeps fp32 master weights."""
+    activation_checkpointing: bool = False
+    """Recompute activations in the backward pass to save memory."""
+    log_every: int = field(default=5, metadata={"low": 1})
+    """Steps between lines of training metrics."""
+    evaluate_every: int = field(default=25, metadata={"low": 1})
+    """Steps between held-out evaluations; one always runs at the end."""
+    checkpoint_every: int = field(default=25, metadata={"low": 1})
+    """Steps between checkpoints."""
+    checkpoints_kept: int = field(default=2, metadata={"low": 1})
+    """Checkpoints kept on disk."""
+    max_failures: int = field(default=3, metadata={"low": 0})
+    """Times training restarts from its last checkpoint after losing a worker."""
+
+
+@dataclass
+class ServeConfig:
+    """How checkpoints are hosted."""
+
+    host: str = "127.0.0.1"
+    """Address to bind."""
+    port: int = field(default=8000, metadata={"low": 0, "high": 65535})
+    """Port to bind; 0 takes a free one."""
+    replicas_min: int = field(default=1, metadata={"low": 1})
+    """Fewest replicas per model."""
+    replicas_max: int = field(default=1, metadata={"low": 1})
+    """Most replicas per model."""
+    target_ongoing_requests: int = field(default=32, metadata={"low": 1})
+    """Requests in flight per replica that the autoscaler aims at."""
+    gpus_per_replica: int = field(default=0, metadata={"low": 0})
+    """GPUs per replica; also its tensor-parallel degree. 0 runs on CPU."""
+    max_model_len: int = field(default=1024, metadata={"low": 16})
+    """Context length, prompt and answer together, in tokens."""
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Further vLLM engine arguments, passed through by name."""
+
+
+@dataclass
+class EvaluateConfig:
+    """How base and aligned model are compared."""
+
+    base_url: str | None = None
+    """Endpoint that serves both models as `base` and `aligned`; null serves them for the evaluation."""
+    prompts: int | None = field(default=None, metadata={"low": 1})
+    """Held-out prompts to use; null for all."""
+    max_tokens: int = field(default=160, metadata={"low": 1})
+    """Longest answer, in tokens."""
+    temperature: float = field(default=0.0, metadata={"low": 0.0})
+    """Sampling temperature; 0 is greedy."""
+    requests_in_flight: int = field(default=32, metadata={"low": 1})
+    """Requests kept in flight."""
+    bootstrap_samples: int = field(default=10_000, metadata={"low": 100})
+    """Resamples behind each 95% interval."""
+
+
+@dataclass
+class ClusterConfig:
+    """Which Ray cluster does the work."""
+
+    address: str | None = None
+    """Ray address; null uses RAY_ADDRESS where it is set, otherwise starts a private local cluster."""
+    local_cpus: int = field(default=8, metadata={"low": 1})
+    """Logical CPUs of the private local cluster; they are places for actors, not cores."""
+
+
+@dataclass
+class LoopConfig:
+    """A whole run: one section a stage."""
+
+    model: str = "bundled"
+    """The target model: `bundled` (SmolLM2-135M-Instruct), a path, or a hub id."""
+    seed: int = 0
+    """Seed of every random choice."""
+    trust_remote_code: bool = False
+    """Run Python code that a model folder brings along; off unless asked for by name."""
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+    revise: ReviseConfig = field(default_factory=ReviseConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)

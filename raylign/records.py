@@ -1,0 +1,160 @@
+"""The rows that flow from stage to stage, as typed records with their Arrow schemas, and how ids are made.
+
+A row carries what is needed to trace it back to its prompt. `status` is `ok` or a reason from a closed set;
+a bad model output is a row with its reason, never an exception and never a missing row.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypedDict
+
+import pyarrow as pa
+
+Split = Literal["train", "heldout"]
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation that waits for the assistant's next turn."""
+
+    id: str
+    messages: list[Message]
+    split: Split
+    source: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The target model's answer to a prompt; becomes `rejected`."""
+
+    id: str
+    prompt_id: str
+    messages: list[Message]
+    split: Split
+    source: str
+    answer: str
+    model: str
+    sampling: str
+    """Sampling parameters as canonical JSON."""
+    sample_index: int
+    prompt_tokens: int
+    answer_tokens: int
+    cut_off: bool
+    """The draft reached its token limit."""
+    status: str
+    """`ok`, or `engine_error`."""
+    detail: str
+    """What the engine said, where status is not `ok`."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The reviser's reply to a draft; its `revision` becomes `chosen`."""
+
+    id: str
+    draft_id: str
+    prompt_id: str
+    messages: list[Message]
+    split: Split
+    source: str
+    answer: str
+    answer_cut_off: bool
+    target_model: str
+    reviser_model: str
+    template: str
+    reply: str
+    """The reviser's whole reply, as received."""
+    revision: str
+    rationale: str
+    finish_reason: str
+    status: str
+    """`ok`, or a reason from `raylign.revise.reasons`."""
+    detail: str
+    attempts: int
+    latency_seconds: float
+    prompt_tokens: int
+    reply_tokens: int
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A preference pair in TRL's conversational format, with contrast metrics and lineage."""
+
+    id: str
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    rationale: str
+    split: Split
+    source: str
+    jaccard: float
+    """Token Jaccard similarity of chosen and rejected, 0 to 1."""
+    levenshtein: float
+    """Character edit distance over the longer length, 0 (same) to 1."""
+    length_ratio: float
+    """Characters of chosen over characters of rejected."""
+    prompt_id: str
+    draft_id: str
+    revision_id: str
+    target_model: str
+    reviser_model: str
+    template: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A draft that became no pair, and why."""
+
+    id: str
+    reason: str
+    detail: str
+    prompt: list[Message]
+    draft: str
+    reply: str
+    split: Split
+    prompt_id: str
+    draft_id: str
+    revision_id: str
+
+
+_ARROW_TYPES: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    Split: pa.string(),
+    list[Message]: MESSAGES,
+}
+
+
+def arrow_schema(record: type) -> pa.Schema:
+    """The Arrow schema of a record class, one column a field, in order."""
+    return pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in fields(record)])
+
+
+def to_table(record: type, rows: list[Any]) -> pa.Table:
+    """Rows of one record class as an Arrow table (also when there are none)."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=arrow_schema(record))
+
+
+def content_id(*parts: object) -> str:
+    """A 32-hex-digit id of JSON-able parts: the same parts give the same id on any machine."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces, so that equal values are equal text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,93 @@
+"""What a person sees while a stage works: a bar on a terminal, plain lines elsewhere, noise in log files.
+
+`Screen.quieten` moves the process's own standard output and error into a log file for as long as third-party
+components print there, and keeps the person's screen on a duplicate.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class StageProgress:
+    """How far one stage has come."""
+
+    def __init__(self, screen: "Screen", name: str) -> None:
+        self.screen = screen
+        self.name = name
+        self.started = time.monotonic()
+        self.line_at = self.started
+        self.bar: Progress | None = None
+        if screen.console.is_terminal:
+            columns = (
+                TextColumn("{task.description:<10}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            self.bar = Progress(*columns, console=screen.console, transient=True)
+            self.task = self.bar.add_task(name, total=None, note="")
+            self.bar.start()
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Say how much of the work is done; `note` is a few words of what matters now."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, total=total, note=note)
+        elif time.monotonic() - self.line_at >= SECONDS_BETWEEN_LINES:
+            self.line_at = time.monotonic()
+            self.screen.say(f"{self.name:<10} {done}/{total} {note}".rstrip())
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self.bar is not None:
+            self.bar.stop()
+
+
+class Screen:
+    """A person's terminal, or the file their output goes to."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self.console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True, markup=False)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageProgress]:
+        """Show a stage's progress while the block runs."""
+        progress = StageProgress(self, name)
+        try:
+            yield progress
+        finally:
+            progress.close()
+
+    @classmethod
+    @contextmanager
+    def quieten(cls, log: Path) -> Iterator["Screen"]:
+        """Send everything this process and its children print to `log`; yields the screen that still speaks."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept_out, kept_error = os.dup(1), os.dup(2)
+        with log.open("ab") as file, os.fdopen(os.dup(kept_out), "w", buffering=1) as stream:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            try:
+                yield cls(stream)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os.dup2(kept_out, 1)
+                os.dup2(kept_error, 2)
+                os.close(kept_out)
+                os.close(kept_error)
