@@ -57,7 +57,8 @@ def _check_prompt_lengths(config: LoopConfig) -> None:
     ):
         if answer >= context:
             raise ConfigError(
-                f"{key} is {answer} and {context_key} is {context}", "leave room for the prompt: lower the first or raise the second"
+                f"{key} is {answer} and {context_key} is {context}",
+                "leave room for the prompt: lower the first or raise the second",
             )
 
 
@@ -83,7 +84,9 @@ def _check_reviser(config: LoopConfig) -> None:
                 "set revise.model to a name that this endpoint serves",
             )
     if revise.template == "guideline" and not revise.guideline.strip():
-        raise ConfigError("revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows")
+        raise ConfigError(
+            "revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows"
+        )
 
 
 def _check_pairs(config: LoopConfig) -> None:
@@ -96,13 +99,19 @@ def _check_train(config: LoopConfig) -> None:
     step = train.workers * train.micro_batch_size
     if train.batch_size % step:
         raise ConfigError(
-            f"train.batch_size is {train.batch_size} with train.workers {train.workers} and train.micro_batch_size {train.micro_batch_size}",
+            f"train.batch_size is {train.batch_size} with train.workers {train.workers} "
+            f"and train.micro_batch_size {train.micro_batch_size}",
             f"it must be a multiple of workers × micro_batch_size = {step}",
         )
     if train.offload_optimizer and train.gpus_per_worker == 0:
-        raise ConfigError("train.offload_optimizer is true while train.gpus_per_worker is 0", "on CPU the optimizer is in host memory already")
+        raise ConfigError(
+            "train.offload_optimizer is true while train.gpus_per_worker is 0",
+            "on CPU the optimizer is in host memory already",
+        )
     if train.dtype == "fp32" and train.zero_stage == 3 and train.gpus_per_worker == 0 and train.workers == 1:
-        raise ConfigError("train.zero_stage is 3 with one fp32 CPU worker", "there is nothing to shard: use train.zero_stage=1")
+        raise ConfigError(
+            "train.zero_stage is 3 with one fp32 CPU worker", "there is nothing to shard: use train.zero_stage=1"
+        )
 
 
 def _check_serve(config: LoopConfig) -> None:

@@ -1,6 +1,7 @@
 """Load a configuration: defaults, then a YAML file, then `key=value` overrides; every mistake is one clear error."""
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -13,6 +14,15 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from raylign.config.checks import check
 from raylign.config.schema import LoopConfig
 from raylign.errors import ConfigError, InputError
+
+
+class _NumberLoader(yaml.SafeLoader):
+    """YAML as a person types it: 2e-7 and 1e5 are numbers too, which YAML 1.1 reads as text."""
+
+
+_NumberLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def load_config(path: Path | None = None, overrides: list[str] | None = None) -> LoopConfig:
@@ -66,15 +76,19 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise InputError(f"--config {path} cannot be read: {reason}", "name a YAML file, such as those in jobs/conf/") from error
+        raise InputError(
+            f"--config {path} cannot be read: {reason}", "name a YAML file, such as those in jobs/conf/"
+        ) from error
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_NumberLoader)
     except yaml.YAMLError as error:
         raise InputError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InputError(f"--config {path} holds a {type(value).__name__}", "it must hold keys, as jobs/conf/smollm2_cpu.yaml does")
+        raise InputError(
+            f"--config {path} holds a {type(value).__name__}", "it must hold keys, as jobs/conf/smollm2_cpu.yaml does"
+        )
     return value
 
 
@@ -83,7 +97,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not equals or not key:
         raise ConfigError(f"override {override!r} is not of the form key=value", "write for example train.beta=0.2")
     try:
-        value = yaml.load(text, Loader=_OverrideLoader) if text else ""
+        value = yaml.load(text, Loader=_NumberLoader) if text else ""
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
     nested: Any = value
@@ -101,14 +115,20 @@ def _merge(config: DictConfig, values: dict[str, Any], source: str) -> DictConfi
         if section != key and section not in free:
             raise ConfigError(f"unknown key {key!r} in {source}", _nearest(key, known))
         if _is_section(key) and not isinstance(value, dict):
-            raise ConfigError(f"{key} is {value!r} in {source}", f"it is a section: set one of its keys, e.g. {key}.{_first_key(key)}=…")
+            raise ConfigError(
+                f"{key} is {value!r} in {source}",
+                f"it is a section: set one of its keys, e.g. {key}.{_first_key(key)}=…",
+            )
     try:
         merged = OmegaConf.merge(config, OmegaConf.create(values))
     except ConfigKeyError as error:
-        raise ConfigError(f"unknown key {error.full_key!r} in {source}", _nearest(str(error.full_key), known)) from error
+        raise ConfigError(
+            f"unknown key {error.full_key!r} in {source}", _nearest(str(error.full_key), known)
+        ) from error
     except OmegaConfBaseException as error:
         key = str(error.full_key or "")
-        raise ConfigError(f"{key or source}: {_first_line(error)}", _expected_type(key)) from error
+        received = dict(_flatten(values)).get(key, _first_line(error))
+        raise ConfigError(f"{key or source} is {received!r} in {source}", _expected_type(key)) from error
     assert isinstance(merged, DictConfig)
     return merged
 
@@ -133,7 +153,11 @@ def _nearest(key: str, known: set[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     if not close:  # the right name in the wrong section
         close = [name for name in sorted(known) if name.rpartition(".")[2] == key.rpartition(".")[2]][:1]
-    return f"did you mean {close[0]!r}?" if close else f"the sections are {', '.join(item.name for item in fields(LoopConfig))}"
+    return (
+        f"did you mean {close[0]!r}?"
+        if close
+        else f"the sections are {', '.join(item.name for item in fields(LoopConfig))}"
+    )
 
 
 def _field_of(key: str) -> Any:
@@ -160,20 +184,11 @@ def _expected_type(key: str) -> str:
     found = _field_of(key)
     if found is None:
         return ""
-    kind = found.type.__name__ if isinstance(found.type, type) and not hasattr(found.type, "__args__") else str(found.type)
+    kind = (
+        found.type.__name__ if isinstance(found.type, type) and not hasattr(found.type, "__args__") else str(found.type)
+    )
     return f"it takes {kind}"
 
 
 def _first_line(error: OmegaConfBaseException) -> str:
     return str(error).splitlines()[0]
-
-
-class _OverrideLoader(yaml.SafeLoader):
-    """YAML as OmegaConf reads it: 5e-6 is a number too."""
-
-
-_OverrideLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    __import__("re").compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$|^[-+]?\.?\d+\.\d*$"),
-    list("-+0123456789."),
-)

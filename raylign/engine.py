@@ -1,0 +1,42 @@
+"""How a vLLM engine is set up, for drafting and for serving alike: its arguments and its environment. Pure."""
+
+from typing import Any
+
+
+def engine_arguments(
+    *, gpus: int, max_model_len: int, seed: int, trust_remote_code: bool, further: dict[str, Any]
+) -> dict[str, Any]:
+    """Arguments of one vLLM engine; `further` wins over all of them.
+
+    On CPU: no compilation (it costs more at start-up than a laptop run wins back), a small share of host memory
+    (vLLM's default claims 92% of it), and no chunked prefill, with which a seeded request can end the engine.
+    """
+    arguments: dict[str, Any] = {"max_model_len": max_model_len, "dtype": "bfloat16", "seed": seed}
+    if trust_remote_code:
+        arguments["trust_remote_code"] = True
+    if gpus:
+        arguments["tensor_parallel_size"] = gpus
+    else:
+        arguments |= {
+            "enforce_eager": True,
+            "gpu_memory_utilization": 0.2,
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(max_model_len, 4096),
+        }
+    return arguments | further
+
+
+def engine_environment(*, gpus: int, engines_per_host: int, cores: int) -> dict[str, str]:
+    """Environment of an engine's process: on CPU, an equal share of the host's cores for each engine."""
+    if gpus:
+        return {}
+    return {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(max(1, cores // engines_per_host))}
+
+
+def logical_cpus_needed(engines: int, cpus_per_engine: float) -> float:
+    """Logical CPUs that `engines` CPU engines hold, with what their helper stages need beside them."""
+    return engines * cpus_per_engine + HELPER_CPUS
+
+
+HELPER_CPUS = 3.0
+"""Ray Data's read, template, tokenise, detokenise and map stages: fractional each, with room to make progress."""

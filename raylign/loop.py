@@ -1,0 +1,101 @@
+"""The stages in order: a finished one is skipped, a stopped one goes on where it was. This acts."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from raylign.config import LoopConfig
+from raylign.errors import InputError
+from raylign.model import resolve_model
+from raylign.run_folder import RunFolder, write_json
+from raylign.screen import Screen
+from raylign.session import ray_session
+from raylign.summary import summarise
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the loop."""
+
+    name: str
+    folder: str
+    """Where in the run folder it writes; `done.json` in it says that it is whole."""
+    module: str
+    """Its `run(config, folder, screen)` returns the figures kept in `done.json`."""
+    needs_ray: bool
+
+
+PROMPTS = Stage("prompts", "prompts", "raylign.prompts.stage", needs_ray=False)
+SAMPLE = Stage("sample", "drafts", "raylign.sample.stage", needs_ray=True)
+REVISE = Stage("revise", "revisions", "raylign.revise.stage", needs_ray=True)
+PAIRS = Stage("pairs", "pairs", "raylign.pairs.stage", needs_ray=False)
+TRAIN = Stage("train", "train", "raylign.train.stage", needs_ray=True)
+EVALUATE = Stage("evaluate", "evaluate", "raylign.evaluate.stage", needs_ray=True)
+
+LOOP = (PROMPTS, SAMPLE, REVISE, PAIRS, TRAIN, EVALUATE)
+MAKE_PAIRS = (PROMPTS, SAMPLE, REVISE, PAIRS)
+
+
+def preflight(config: LoopConfig, stages: Sequence[Stage]) -> None:
+    """Find out what cannot work before anything starts or is written.
+
+    Raises:
+        ModelError: a model folder is missing.
+        EndpointError: the reviser or the evaluation endpoint is down, refuses the key, or lacks the model.
+    """
+    if {SAMPLE, TRAIN, EVALUATE} & set(stages):
+        resolve_model(config.model)
+    if REVISE in stages:
+        if config.revise.base_url is None:
+            resolve_model(config.revise.model)
+        else:
+            _check_endpoint(config.revise.base_url, [config.revise.model], config.revise.api_key_env)
+    if EVALUATE in stages and config.evaluate.base_url is not None:
+        _check_endpoint(config.evaluate.base_url, ["base"], None)
+
+
+def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Sequence[Stage]) -> dict[str, Any]:
+    """Run the stages that are not finished yet, in order; returns and writes the summary of the whole folder."""
+    with ExitStack() as resources:
+        ray_is_up = False
+        for stage in stages:
+            if done := folder.finished(stage.folder):
+                screen.say(f"{stage.name:<9} finished before ({done['seconds']:.0f} s), skipped")
+                continue
+            if stage.needs_ray and not ray_is_up:
+                resources.enter_context(ray_session(config.cluster, folder.path / "logs"))
+                ray_is_up = True
+            _run_stage(config, folder, screen, stage)
+    summary = summarise({stage.name: done for stage in LOOP if (done := folder.finished(stage.folder))})
+    write_json(folder.path / "summary.json", summary)
+    return summary
+
+
+def _run_stage(config: LoopConfig, folder: RunFolder, screen: Screen, stage: Stage) -> None:
+    screen.say(f"{stage.name:<9} started")
+    started = time.monotonic()
+    figures = import_module(stage.module).run(config, folder, screen)
+    seconds = time.monotonic() - started
+    folder.finish(stage.folder, figures, seconds)
+    folder.log_metrics(stage.name, event="finished", seconds=round(seconds, 1))
+    counts = ", ".join(f"{name} {value}" for name, value in figures.items() if isinstance(value, int | str))
+    screen.say(f"{stage.name:<9} done in {seconds:.0f} s: {counts}")
+
+
+def _check_endpoint(base_url: str, models: list[str], api_key_env: str | None) -> None:
+    from raylign.revise.client import check_endpoint
+
+    for model in models:
+        check_endpoint(base_url, model, api_key_env)
+
+
+def require_finished(folder: RunFolder, *stages: Stage) -> None:
+    """Raise an InputError where one of the stages has not run in this folder."""
+    for stage in stages:
+        if folder.finished(stage.folder) is None:
+            raise InputError(
+                f"{folder.path} has no finished {stage.name} stage", "run it first, or name the folder of a whole run"
+            )

@@ -1,0 +1,1 @@
+"""The target model drafts an answer to every prompt."""

@@ -1,0 +1,44 @@
+"""What a draft is made of: the parameters that identify it and the row an output becomes. Pure."""
+
+from typing import Any
+
+from raylign.config import SampleConfig
+from raylign.records import Draft, Prompt, canonical_json, content_id
+
+
+def sampling_parameters(sample: SampleConfig) -> dict[str, Any]:
+    """vLLM sampling parameters. The seed belongs to the engine, not the request (a CPU engine may die of that)."""
+    return {"max_tokens": sample.max_tokens, "temperature": sample.temperature, "top_p": sample.top_p}
+
+
+def draft_id(prompt: Prompt, model: str, sampling: str, seed: int, sample_index: int = 0) -> str:
+    """The draft's id: the same prompt, model, parameters and seed name the same draft on any cluster."""
+    return content_id("draft", prompt.id, model, sampling, seed, sample_index)
+
+
+def to_draft(prompt: Prompt, output: dict[str, Any], model: str, sample: SampleConfig, seed: int) -> Draft:
+    """The row of one engine output.
+
+    `output` holds `generated_text`, `num_generated_tokens`, `num_input_tokens` and `__inference_error__`; a failed
+    generation has the last one non-empty. The engine gives no finish reason, so a draft that used up its tokens
+    counts as cut off.
+    """
+    error = str(output.get("__inference_error__") or "")
+    sampling = canonical_json(sampling_parameters(sample))
+    tokens = int(output.get("num_generated_tokens") or 0)
+    return Draft(
+        id=draft_id(prompt, model, sampling, seed),
+        prompt_id=prompt.id,
+        messages=prompt.messages,
+        split=prompt.split,
+        source=prompt.source,
+        answer="" if error else str(output.get("generated_text") or ""),
+        model=model,
+        sampling=sampling,
+        sample_index=0,
+        prompt_tokens=int(output.get("num_input_tokens") or 0),
+        answer_tokens=tokens,
+        cut_off=not error and tokens >= sample.max_tokens,
+        status="engine_error" if error else "ok",
+        detail=error,
+    )

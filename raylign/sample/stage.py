@@ -1,0 +1,139 @@
+"""The sampling stage: Ray Data streams prompts through a pool of vLLM engines. This acts; `drafts` decides."""
+
+import os
+from collections import Counter
+from typing import Any
+
+from raylign.config import LoopConfig
+from raylign.engine import engine_arguments, engine_environment, logical_cpus_needed
+from raylign.errors import InputError, ModelError
+from raylign.model import resolve_model
+from raylign.parts import PartWriter, read_records, written_ids
+from raylign.records import Draft, Prompt
+from raylign.room import require_room
+from raylign.run_folder import RunFolder
+from raylign.sample.drafts import sampling_parameters, to_draft
+from raylign.screen import Screen, StageProgress
+
+_OUTPUTS = ("prompt_id", "generated_text", "num_generated_tokens", "num_input_tokens", "__inference_error__")
+_HELPER_STAGE = {"num_cpus": 0.25, "concurrency": 1}
+
+
+def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
+    """Draft an answer to every prompt of the run that has none yet; returns the stage's figures.
+
+    Drafts reach `drafts/part-*.parquet` as they come, so a stopped stage goes on where it was.
+
+    Raises:
+        InputError: the run has no prompts.
+        ModelError: the model folder is missing or has no chat template.
+        PlanError: the cluster has no room for one engine.
+    """
+    prompts: list[Prompt] = read_records(folder.path / "prompts", Prompt)
+    if not prompts:
+        raise InputError(f"{folder.path}/prompts holds no prompts", "run the prompts stage first, or name prompts.path")
+    drafts_folder = folder.stage("drafts")
+    drafted = written_ids(drafts_folder, "prompt_id")
+    waiting = [prompt for prompt in prompts if prompt.id not in drafted]
+    if waiting:
+        model = resolve_model(config.model)
+        _check_chat_template(model, config.trust_remote_code)
+        require_room(
+            "sampling",
+            cpus=logical_cpus_needed(config.sample.engines_min, config.sample.cpus_per_engine),
+            gpus=config.sample.engines_min * config.sample.gpus_per_engine,
+            cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
+        )
+        with screen.stage("sample") as progress, PartWriter(drafts_folder, Draft, rows_per_part=500) as writer:
+            _draft(config, model, waiting, len(prompts), writer, progress)
+    return _figures(read_records(drafts_folder, Draft))
+
+
+def _draft(
+    config: LoopConfig, model: str, waiting: list[Prompt], total: int, writer: PartWriter, progress: StageProgress
+) -> None:
+    import ray.data
+
+    by_id = {prompt.id: prompt for prompt in waiting}
+    # Blocks of one engine batch each, so that the first drafts arrive after one batch and not at the end.
+    blocks = max(1, len(waiting) // config.sample.batch_size)
+    rows = [{"prompt_id": prompt.id, "messages": prompt.messages} for prompt in waiting]
+    dataset = _processor(config, model)(ray.data.from_items(rows, override_num_blocks=blocks))
+    done, tokens = total - len(waiting), 0
+    progress.update(done, total, "starting engines")
+    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        outputs = batch.select([name for name in _OUTPUTS if name in batch.column_names]).to_pylist()
+        drafts = [
+            to_draft(by_id[output["prompt_id"]], output, config.model, config.sample, config.seed) for output in outputs
+        ]
+        writer.add(drafts)
+        done += len(drafts)
+        tokens += sum(draft.answer_tokens for draft in drafts)
+        progress.update(done, total, f"{tokens} tokens")
+
+
+def _processor(config: LoopConfig, model: str) -> Any:
+    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+
+    sample = config.sample
+    bundle: dict[str, float] = {"CPU": sample.cpus_per_engine}
+    if sample.gpus_per_engine:
+        bundle["GPU"] = 1
+    parameters = sampling_parameters(sample)
+    settings = vLLMEngineProcessorConfig(
+        model_source=model,
+        engine_kwargs=engine_arguments(
+            gpus=sample.gpus_per_engine,
+            max_model_len=sample.max_model_len,
+            seed=config.seed,
+            trust_remote_code=config.trust_remote_code,
+            further=sample.engine,
+        ),
+        concurrency=(sample.engines_min, sample.engines_max),
+        batch_size=sample.batch_size,
+        max_concurrent_batches=8,
+        placement_group_config={"bundles": [bundle] * max(1, sample.gpus_per_engine)},
+        accelerator_type=None,
+        should_continue_on_error=True,
+        chat_template_stage=dict(_HELPER_STAGE),
+        tokenize_stage=dict(_HELPER_STAGE),
+        detokenize_stage=dict(_HELPER_STAGE),
+        log_engine_metrics=False,
+        runtime_env={
+            "env_vars": engine_environment(
+                gpus=sample.gpus_per_engine, engines_per_host=sample.engines_max, cores=os.cpu_count() or 1
+            )
+        },
+    )
+    return build_processor(
+        settings,
+        preprocess=lambda row: {"messages": row["messages"], "sampling_params": dict(parameters)},
+        postprocess=lambda row: {name: row.get(name) for name in _OUTPUTS},
+        preprocess_map_kwargs={"num_cpus": 0.25},
+        postprocess_map_kwargs={"num_cpus": 0.25},
+    )
+
+
+def _check_chat_template(model: str, trust_remote_code: bool) -> None:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the tokenizer of model {model} cannot be loaded: {str(error).splitlines()[0]}",
+            "name a model folder or hub id that this machine can reach",
+        ) from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"model {model} has no chat template", "use an instruct model, or add a chat_template.jinja")
+
+
+def _figures(drafts: list[Draft]) -> dict[str, Any]:
+    good = [draft for draft in drafts if draft.status == "ok"]
+    return {
+        "drafts": len(drafts),
+        "status": dict(Counter(draft.status for draft in drafts)),
+        "cut_off": sum(draft.cut_off for draft in good),
+        "answer_tokens": sum(draft.answer_tokens for draft in good),
+        "mean_answer_tokens": round(sum(draft.answer_tokens for draft in good) / max(1, len(good)), 1),
+    }

@@ -1,0 +1,77 @@
+"""The Ray session of a command: the cluster at hand, or a private local one while it runs. This acts."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from raylign.config import ClusterConfig
+from raylign.errors import PlanError
+
+# Worker processes import raylign from here, also when it was never installed (a source tree, a Ray working_dir).
+_IMPORT_ROOT = str(Path(__file__).resolve().parent.parent)
+
+# Read by engines when they start, so it must be in the environment before Ray starts its first worker.
+_LOCAL_ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_NO_USAGE_STATS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+@contextmanager
+def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
+    """Connect to `cluster.address` or $RAY_ADDRESS, or start a private local cluster and end it afterwards.
+
+    Ray's own logs of a private cluster lie in a short temporary folder while it runs (its socket paths have a
+    length limit) and are moved to `logs`/ray at the end.
+
+    Raises:
+        PlanError: the address does not answer.
+    """
+    import ray
+
+    for name, value in _LOCAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise PlanError(
+                f"no Ray cluster answers at {address}", "start one, or unset cluster.address and RAY_ADDRESS"
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="raylign-", dir="/tmp"))
+    paths = os.pathsep.join(filter(None, [_IMPORT_ROOT, os.environ.get("PYTHONPATH")]))
+    try:
+        ray.init(
+            num_cpus=cluster.local_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            _temp_dir=str(folder),
+            runtime_env={"env_vars": {"PYTHONPATH": paths}},
+        )
+        yield
+    finally:
+        ray.shutdown()
+        _keep_logs(folder, logs / "ray")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_logs(session: Path, target: Path) -> None:
+    found = [path for path in session.glob("session_2*/logs") if path.is_dir()]
+    if found:
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(found[-1], target, symlinks=True, ignore_dangling_symlinks=True)

@@ -1,0 +1,70 @@
+"""summary.json: the figures people compare between runs, gathered from what each finished stage found. Pure."""
+
+from typing import Any
+
+_TRAIN = ("objective", "steps", "loss_first", "loss_last")
+_HELDOUT = ("pairs", "reward_accuracy", "reward_margin")
+_EVALUATE = ("prompts", "tokens_base", "tokens_aligned", "change_percent", "ci95", "guards")
+
+
+def summarise(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The summary of the stages in `done` (stage name to its figures); a stage that has not run is left out."""
+    summary: dict[str, Any] = {}
+    if prompts := done.get("prompts"):
+        summary["prompts"] = prompts["prompts"]
+    if sample := done.get("sample"):
+        summary["drafts"] = sample["drafts"]
+    if pairs := done.get("pairs"):
+        summary |= {"pairs": pairs["pairs"], "rejected": pairs["rejected"]}
+    if train := done.get("train"):
+        summary["train"] = _pick(train, _TRAIN)
+        summary["heldout"] = _pick(train["heldout"], _HELDOUT)
+    if evaluate := done.get("evaluate"):
+        rest = {name: value for name, value in evaluate.items() if name not in _EVALUATE and name != "seconds"}
+        summary["evaluate"] = _pick(evaluate, _EVALUATE) | rest
+    summary["seconds"] = {name: figures["seconds"] for name, figures in done.items()}
+    return summary
+
+
+def in_words(summary: dict[str, Any]) -> list[str]:
+    """The summary as a few lines for a person."""
+    lines = []
+    if "pairs" in summary:
+        rejected = sum(summary["rejected"].values())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["rejected"].items()))
+        lines.append(
+            f"pairs     {summary['pairs']} from {summary['pairs'] + rejected} drafts; "
+            f"{rejected} rejected{f' ({reasons})' if reasons else ''}"
+        )
+    if train := summary.get("train"):
+        lines.append(
+            f"train     {train['objective']}, {train['steps']} steps, "
+            f"loss {train['loss_first']:.3f} to {train['loss_last']:.3f}"
+        )
+    if heldout := summary.get("heldout"):
+        lines.append(
+            f"held out  {heldout['pairs']} pairs: reward accuracy {heldout['reward_accuracy']:.2f}, "
+            f"margin {heldout['reward_margin']:.2f}"
+        )
+    if evaluate := summary.get("evaluate"):
+        lines += _evaluate_lines(evaluate)
+    return lines
+
+
+def _evaluate_lines(evaluate: dict[str, Any]) -> list[str]:
+    low, high = evaluate["ci95"]
+    guards, base = evaluate["guards"], evaluate.get("base_guards", {})
+    return [
+        f"answers   {evaluate['tokens_base']:.1f} tokens before, {evaluate['tokens_aligned']:.1f} after: "
+        f"{evaluate['change_percent']:+.1f}% (95% interval {low:+.1f} to {high:+.1f}) on {evaluate['prompts']} prompts",
+        "guards    " + "; ".join(f"{name} {_against(value, base.get(name))}" for name, value in guards.items()),
+    ]
+
+
+def _against(value: float | None, base: float | None) -> str:
+    shown = "n/a" if value is None else f"{value:.3f}"
+    return shown if base is None else f"{shown} (base {base:.3f})"
+
+
+def _pick(figures: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: figures[name] for name in names if name in figures}

@@ -1,0 +1,121 @@
+"""Bad input gets one line that says what is wrong and how to mend it, exit code 2, and leaves nothing half-written."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def raylign(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "raylign.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=120,
+    )
+
+
+def assert_refused(run: subprocess.CompletedProcess[str], *named: str) -> None:
+    assert run.returncode == 2, run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1, run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+    for words in named:
+        assert words in run.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def test_missing_model_folder(out: Path) -> None:
+    assert_refused(raylign("loop", "--out", str(out), "model=/no/such/model"), "/no/such/model", "hub id")
+    assert not out.exists()
+
+
+def test_unreachable_reviser(out: Path) -> None:
+    port = free_port()
+    run = raylign("pairs", "--out", str(out), f"revise.base_url=http://127.0.0.1:{port}/v1", "revise.model=editor")
+    assert_refused(run, str(port))
+    assert not out.exists()
+
+
+def test_key_variable_that_is_not_set(out: Path) -> None:
+    run = raylign(
+        "pairs",
+        "--out",
+        str(out),
+        "revise.base_url=http://127.0.0.1:9/v1",
+        "revise.model=editor",
+        "revise.api_key_env=NO_SUCH_KEY_VARIABLE",
+    )
+    assert_refused(run, "NO_SUCH_KEY_VARIABLE")
+    assert not out.exists()
+
+
+def test_empty_prompt_file(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    run = raylign("pairs", "--out", str(out), f"prompts.path={tmp_path / 'empty.jsonl'}")
+    assert_refused(run, "empty.jsonl")
+    assert not out.exists()
+
+
+def test_missing_prompt_file(out: Path) -> None:
+    assert_refused(raylign("pairs", "--out", str(out), "prompts.path=/no/such/prompts.jsonl"), "/no/such/prompts.jsonl")
+    assert not out.exists()
+
+
+def test_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert_refused(raylign("loop", "--out", str(tmp_path / "file" / "run")), "--out")
+
+
+def test_unknown_objective(out: Path) -> None:
+    assert_refused(raylign("train", "--out", str(out), "train.objective=ppo"), "ppo", "apo_zero")
+    assert not out.exists()
+
+
+def test_training_without_pairs(out: Path) -> None:
+    assert_refused(raylign("train", "--out", str(out)), "pairs")
+    assert not out.exists()
+
+
+def test_serving_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    assert_refused(raylign("serve", "--from", str(tmp_path)), "not a run folder")
+
+
+def test_another_configuration_on_the_same_folder(out: Path) -> None:
+    out.mkdir()
+    assert_refused(raylign("pairs", "--out", str(out), "prompts.path=/no/such.jsonl"), "/no/such.jsonl")
+    (out / "config.yaml").write_text("train:\n  beta: 0.5\n")
+    assert_refused(raylign("loop", "--out", str(out), "train.beta=0.2"), "train.beta: 0.5 there, 0.2 here")
+
+
+def test_the_model_command_prints_a_usable_folder(bundled_model: Path) -> None:
+    run = raylign("model")
+    assert run.returncode == 0
+    folder = Path(run.stdout.strip())
+    assert folder == bundled_model
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+
+
+def test_a_damaged_bundled_model_is_made_anew(bundled_model: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / bundled_model.name
+    damaged.mkdir()
+    for path in bundled_model.iterdir():
+        (damaged / path.name).write_bytes(path.read_bytes())
+    (damaged / "tokenizer.json").write_text("{}")
+    run = raylign("model", RAYLIGN_CACHE=str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert (damaged / "tokenizer.json").read_bytes() == (bundled_model / "tokenizer.json").read_bytes()

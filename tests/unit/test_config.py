@@ -1,0 +1,92 @@
+"""A configuration is loaded, overridden and checked once; each mistake is one clear error before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from raylign.config import LoopConfig, difference, load_config, to_yaml
+from raylign.errors import ConfigError, InputError
+
+CONF = Path(__file__).parent.parent.parent / "jobs" / "conf"
+
+
+def test_defaults_need_no_file() -> None:
+    config = load_config()
+    assert config == LoopConfig()
+    assert config.model == "bundled"
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    assert isinstance(load_config(path), LoopConfig)
+
+
+def test_file_then_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("train:\n  beta: 0.3\n  learning_rate: 1e-6\nprompts:\n  limit: 5\n")
+    config = load_config(path, ["train.beta=0.4", "prompts.limit=null", "sample.engine={swap_space: 1}"])
+    assert (config.train.beta, config.train.learning_rate, config.prompts.limit) == (0.4, 1e-6, None)
+    assert config.sample.engine == {"swap_space": 1}
+
+
+def test_resolved_yaml_loads_to_the_same_configuration(tmp_path: Path) -> None:
+    config = load_config(None, ["train.learning_rate=2e-7", "revise.guideline='Be brief: one sentence.'", "seed=7"])
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config))
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("train.bata=1", "did you mean 'train.beta'?"),
+        ("beta=1", "did you mean 'train.beta'?"),
+        ("train.beta=much", "train.beta is 'much'"),
+        ("train.workers=1.5", "it takes int"),
+        ("train=3", "it is a section"),
+        ("train.objective=ppo", "allowed: apo_zero, apo_down, dpo"),
+        ("train.zero_stage=4", "allowed: 1, 2, 3"),
+        ("train.beta=-1", "more than 0"),
+        ("sample.temperature=.nan", "finite"),
+        ("train.batch_size=3", "multiple of workers"),
+        ("sample.max_tokens=4000", "sample.max_model_len"),
+        ("sample.engines_min=3", "sample.engines_max"),
+        ("pairs.filters=[empty,nonsense]", "'nonsense'"),
+        ("pairs.filters=[empty,empty]", "once"),
+        ("pairs.filters=3", "it takes list[str]"),
+        ("revise.base_url=localhost:8000", "http://"),
+        ("revise.base_url=https://api.example.com/v1", "revise.model"),
+        ("revise.guideline='  '", "revise.guideline is empty"),
+        ("serve.host=0.0.0.0", "127.0.0.1"),
+        ("train.offload_optimizer=true", "gpus_per_worker"),
+        ("no-equals-sign", "key=value"),
+        ("train.beta=[", "not YAML"),
+    ],
+)
+def test_a_mistake_names_the_key_and_the_cure(override: str, named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [override])
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "named"), [("a: [", "not YAML"), ("- 1\n", "list"), ("modle: x\n", "'model'")])
+def test_a_bad_file_is_named(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises((ConfigError, InputError)) as caught:
+        load_config(path)
+    assert named in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.yaml"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_difference_names_each_changed_key() -> None:
+    old, new = to_yaml(load_config()), to_yaml(load_config(None, ["train.beta=0.2", "sample.engine={x: 1}"]))
+    assert difference(old, old) == []
+    assert "train.beta: 0.1 there, 0.2 here" in difference(old, new)
+    assert "sample.engine.x: (not set) there, 1 here" in difference(old, new)
