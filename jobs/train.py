@@ -1,0 +1,11 @@
+"""Align the target model on preference pairs as a Ray job.
+
+ray job submit --working-dir . -- python jobs/train.py --config jobs/conf/llama3_8b.yaml --out DIR key=value
+"""
+
+import sys
+
+from raylign.cli import main  # the job's working directory is on the import path
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))
