@@ -54,7 +54,7 @@ def preflight(config: LoopConfig, stages: Sequence[Stage]) -> None:
         else:
             _check_endpoint(config.revise.base_url, [config.revise.model], config.revise.api_key_env)
     if EVALUATE in stages and config.evaluate.base_url is not None:
-        _check_endpoint(config.evaluate.base_url, ["base"], None)
+        _check_endpoint(config.evaluate.base_url, ["base", "aligned"], config.evaluate.api_key_env)
 
 
 def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Sequence[Stage]) -> dict[str, Any]:

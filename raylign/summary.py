@@ -52,13 +52,19 @@ def in_words(summary: dict[str, Any]) -> list[str]:
 
 
 def _evaluate_lines(evaluate: dict[str, Any]) -> list[str]:
-    low, high = evaluate["ci95"]
     guards, base = evaluate["guards"], evaluate.get("base_guards", {})
     return [
         f"answers   {evaluate['tokens_base']:.1f} tokens before, {evaluate['tokens_aligned']:.1f} after: "
-        f"{evaluate['change_percent']:+.1f}% (95% interval {low:+.1f} to {high:+.1f}) on {evaluate['prompts']} prompts",
+        f"{_change(evaluate)} on {evaluate['prompts']} prompts",
         "guards    " + "; ".join(f"{name} {_against(value, base.get(name))}" for name, value in guards.items()),
     ]
+
+
+def _change(evaluate: dict[str, Any]) -> str:
+    change, interval = evaluate["change_percent"], evaluate["ci95"]
+    if change is None or interval is None:
+        return "too few answers to compare"
+    return f"{change:+.1f}% (95% interval {interval[0]:+.1f} to {interval[1]:+.1f})"
 
 
 def _against(value: float | None, base: float | None) -> str:

@@ -13,7 +13,7 @@ def check(config: LoopConfig) -> None:
     _check_fields(config, "")
     _check_prompt_lengths(config)
     _check_pools(config)
-    _check_reviser(config)
+    _check_endpoints(config)
     _check_pairs(config)
     _check_train(config)
     _check_serve(config)
@@ -73,16 +73,16 @@ def _check_pools(config: LoopConfig) -> None:
             raise ConfigError(f"{low_key} is {low} and {high_key} is {high}", "the first must not exceed the second")
 
 
-def _check_reviser(config: LoopConfig) -> None:
+def _check_endpoints(config: LoopConfig) -> None:
     revise = config.revise
-    if revise.base_url is not None:
-        if not revise.base_url.startswith(("http://", "https://")):
-            raise ConfigError(f"revise.base_url is {revise.base_url!r}", "it must start with http:// or https://")
-        if revise.model == "bundled":
-            raise ConfigError(
-                f"revise.model is 'bundled' while revise.base_url is {revise.base_url}",
-                "set revise.model to a name that this endpoint serves",
-            )
+    for key, url in (("revise.base_url", revise.base_url), ("evaluate.base_url", config.evaluate.base_url)):
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ConfigError(f"{key} is {url!r}", "it must start with http:// or https://")
+    if revise.base_url is not None and revise.model == "bundled":
+        raise ConfigError(
+            f"revise.model is 'bundled' while revise.base_url is {revise.base_url}",
+            "set revise.model to a name that this endpoint serves",
+        )
     if revise.template == "guideline" and not revise.guideline.strip():
         raise ConfigError(
             "revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows"

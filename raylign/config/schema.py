@@ -186,7 +186,7 @@ class ServeConfig:
     gpus_per_replica: int = field(default=0, metadata={"low": 0})
     """GPUs per replica; also its tensor-parallel degree. 0 runs on CPU."""
     threads_per_replica: int | None = field(default=None, metadata={"low": 1})
-    """CPU only: compute threads per replica, and the logical CPUs it reserves; null shares this machine's cores."""
+    """CPU only: compute threads, and logical CPUs reserved, per replica; null shares the cores and reserves one CPU."""
     max_model_len: int = field(default=1024, metadata={"low": 16})
     """Context length, prompt and answer together, in tokens."""
     engine: dict[str, Any] = field(default_factory=dict)

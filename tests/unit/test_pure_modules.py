@@ -5,18 +5,46 @@ import sys
 
 import pytest
 
-HEAVY = ("ray", "vllm", "deepspeed", "openai", "httpx")
-PURE = {
-    "raylign.config": (*HEAVY, "torch", "transformers"),
-    "raylign.records": (*HEAVY, "torch", "transformers"),
-    "raylign.summary": (*HEAVY, "torch", "transformers"),
-    "raylign.engine": (*HEAVY, "torch", "transformers"),
-    "raylign.sample.drafts": (*HEAVY, "torch", "transformers"),
-}
+ACTING = {"ray", "vllm", "deepspeed", "openai", "httpx"}
+TORCH = {"torch", "transformers"}
+
+WITHOUT_TORCH = [
+    "raylign.config",
+    "raylign.records",
+    "raylign.summary",
+    "raylign.engine",
+    "raylign.prompts.prompt_set",
+    "raylign.sample.drafts",
+    *(f"raylign.revise.{name}" for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies")),
+    *(f"raylign.pairs.{name}" for name in ("filters", "contrast", "build")),
+    *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
+    "raylign.serve.plan",
+    *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
+    *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "format", "record", "page")),
+]
+WITH_TORCH = [f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")]
 
 
-@pytest.mark.parametrize("module", sorted(PURE))
-def test_pure_module_loads_alone(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(run.stdout.split()) & set(PURE[module]) == set()
+def first_loaders(modules: list[str], barred: set[str]) -> dict[str, str]:
+    """Which module first brought each barred package along, when all are imported into one fresh interpreter."""
+    code = (
+        "import importlib, sys\n"
+        "barred = set(sys.argv[1].split(','))\n"
+        "for module in sys.argv[2:]:\n"
+        "    before = set(sys.modules)\n"
+        "    importlib.import_module(module)\n"
+        "    for name in barred & (set(sys.modules) - before):\n"
+        "        print(name, module)\n"
+    )
+    command = [sys.executable, "-c", code, ",".join(sorted(barred)), *modules]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(line.split() for line in run.stdout.splitlines())
+
+
+@pytest.mark.parametrize(("modules", "barred"), [(WITHOUT_TORCH, ACTING | TORCH), (WITH_TORCH, ACTING)])
+def test_pure_modules_load_alone(modules: list[str], barred: set[str]) -> None:
+    assert first_loaders(modules, barred) == {}
+
+
+def test_the_check_sees_a_heavy_import() -> None:
+    assert first_loaders(["raylign.records", "raylign.revise.client"], ACTING)["openai"] == "raylign.revise.client"

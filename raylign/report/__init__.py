@@ -1,0 +1,1 @@
+"""The page that tells a person in two minutes what a run did."""

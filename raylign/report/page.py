@@ -1,0 +1,233 @@
+"""The report page: a run's record in, one self-contained HTML document out. Pure.
+
+Every text that came from a model, a prompt or a file is escaped by the template engine; the page loads nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from raylign.report.charts import Series, histogram, line_chart
+from raylign.report.doubts import caveats, guard_rows, verdict
+from raylign.report.format import clipped, duration, last_turn, percent, signed
+from raylign.report.record import RunRecord
+from raylign.report.words import REASONS, headline, tiles
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart with its heading, its one-line explanation, and the names of its lines."""
+
+    heading: str
+    explanation: str
+    drawing: Markup
+    legend: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FlowRow:
+    """Where some of the drafts went."""
+
+    words: str
+    code: str
+    count: int
+    share: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class LineSpec:
+    """A training chart: which metric becomes which line."""
+
+    heading: str
+    explanation: str
+    y_label: str
+    lines: tuple[tuple[str, str], ...]
+    """(metric name, name in the legend)."""
+    y_range: tuple[float, float] | None = None
+
+
+TRAINING_CHARTS = (
+    LineSpec("Training loss", "Mean per pair at each logged step.", "loss", (("loss", "loss"),)),
+    LineSpec(
+        "Held-out reward accuracy",
+        "Pairs whose chosen answer gets the higher reward.",
+        "share of pairs",
+        (("reward_accuracy", "accuracy"),),
+        (0.0, 1.0),
+    ),
+    LineSpec(
+        "Rewards in training",
+        "β · (log-probability under policy − under reference).",
+        "nats",
+        (("rewards/chosen", "chosen"), ("rewards/rejected", "rejected")),
+    ),
+    LineSpec(
+        "Held-out log-probabilities",
+        "Summed over an answer’s tokens under the policy, mean.",
+        "nats",
+        (("logps_chosen", "chosen"), ("logps_rejected", "rejected")),
+    ),
+)
+
+
+def render(record: RunRecord) -> str:
+    """The whole page as HTML text."""
+    guards = guard_rows(record.done.get("evaluate") or {})
+    return _template().render(
+        record=record,
+        headline=headline(record),
+        tiles=tiles(record),
+        guards=guards,
+        verdict=verdict(guards),
+        training=training_charts(record.metrics),
+        flow=flow(record.done.get("pairs") or {}),
+        contrast=contrast_charts(record),
+        facts=facts(record),
+        seconds=stage_seconds(record),
+        caveats=caveats(record),
+    )
+
+
+def training_charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
+    """The charts that the logged metrics can fill."""
+    found = []
+    last_step = max((line["step"] for line in metrics if "step" in line), default=0)
+    for spec in TRAINING_CHARTS:
+        series = [Series(words, _points(metrics, name)) for name, words in spec.lines]
+        drawing = line_chart(
+            series,
+            title=spec.heading,
+            x_label="optimizer step",
+            y_label=spec.y_label,
+            x_range=(0.0, max(1.0, last_step)),
+            y_range=spec.y_range,
+        )
+        if drawing:
+            legend = tuple(words for _, words in spec.lines) if len(spec.lines) > 1 else ()
+            found.append(Chart(spec.heading, spec.explanation, drawing, legend))
+    return found
+
+
+def _points(metrics: Sequence[dict[str, Any]], name: str) -> list[tuple[float, float]]:
+    """(step, value) in order of step; where a resumed run logged a step twice, the later line counts."""
+    by_step = {
+        line["step"]: line[name] for line in metrics if "step" in line and isinstance(line.get(name), int | float)
+    }
+    return sorted(by_step.items())
+
+
+def contrast_charts(record: RunRecord) -> list[Chart]:
+    """How far chosen and rejected are apart, over all pairs."""
+    if not record.edit_distances:
+        return []
+    return [
+        Chart(
+            "How much the revision changed",
+            f"Pairs by edit distance between draft and revision; {len(record.edit_distances)} pairs.",
+            histogram(
+                record.edit_distances,
+                title="Pairs by edit distance",
+                x_label="character edit distance, 0 same to 1 all different",
+                y_label="pairs",
+                low=0.0,
+                high=1.0,
+            ),
+        ),
+        Chart(
+            "How long the revision is",
+            "Pairs by length ratio; the last bar holds all above 2.",
+            histogram(
+                record.length_ratios,
+                title="Pairs by length ratio",
+                x_label="characters of chosen over rejected, 1 same length",
+                y_label="pairs",
+                low=0.0,
+                high=2.0,
+            ),
+        ),
+    ]
+
+
+def flow(pairs: dict[str, Any]) -> list[FlowRow]:
+    """Where the drafts went: the pairs of both splits, then each reason for rejecting, the most frequent first."""
+    rejected: dict[str, int] = pairs.get("rejected") or {}
+    drafts = pairs.get("pairs", 0) + sum(rejected.values())
+    if not drafts:
+        return []
+    kept = [
+        ("pairs to train on", "train", pairs.get("train", 0)),
+        ("pairs held out", "heldout", pairs.get("heldout", 0)),
+    ]
+    lost = [
+        (REASONS.get(code, code), code, count) for code, count in sorted(rejected.items(), key=lambda item: -item[1])
+    ]
+    rows = [FlowRow(words, code, count, count / drafts, kept=True) for words, code, count in kept]
+    return rows + [FlowRow(words, code, count, count / drafts, kept=False) for words, code, count in lost]
+
+
+def facts(record: RunRecord) -> list[tuple[str, str]]:
+    """Name and value of what is needed to judge or repeat the run."""
+    config, found = record.config, []
+    revise, train = config.get("revise") or {}, config.get("train") or {}
+    if config:
+        found += [
+            ("Target model", str(config.get("model"))),
+            ("Reviser", f"{revise.get('model')} at {_host(revise.get('base_url'))}"),
+            ("Reviser template", str(revise.get("template"))),
+            (
+                "Objective",
+                f"{train.get('objective')}, β {train.get('beta')}, learning rate {train.get('learning_rate')}",
+            ),
+            ("Batch and epochs", f"{train.get('batch_size')} pairs a step, {train.get('epochs')} epoch(s)"),
+            ("Seed", str(config.get("seed"))),
+        ]
+    if record.starts:
+        last = record.starts[-1]
+        host, code = last.get("host") or {}, last.get("code") or {}
+        packages = (last.get("packages") or {}).items()
+        changed = ", changed since" if code.get("changed") else ""
+        found += [
+            ("Command", " ".join(str(word) for word in last.get("command", []))),
+            ("Started", f"{last.get('started')}; start {len(record.starts)} of this folder"),
+            ("Host", f"{host.get('system')}, {host.get('cores')} cores"),
+            ("Code", f"raylign {last.get('raylign')}, commit {code.get('commit', 'unknown')[:12]}{changed}"),
+            ("Versions", ", ".join([f"python {last.get('python')}", *(f"{name} {text}" for name, text in packages)])),
+        ]
+    return found
+
+
+def _host(base_url: str | None) -> str:
+    """Whose endpoint it was; the host alone, since the rest of an address may hold a credential."""
+    return urlsplit(base_url).hostname or "an unnamed host" if base_url else "loopback, served by the run"
+
+
+def stage_seconds(record: RunRecord) -> list[tuple[str, float, float]]:
+    """(stage, seconds, share of the longest) of each finished stage."""
+    seconds = {name: float(done["seconds"]) for name, done in record.done.items() if "seconds" in done}
+    longest = max(seconds.values(), default=0.0) or 1.0
+    return [(name, value, value / longest) for name, value in seconds.items()]
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("raylign.report", package_path=""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "clipped": clipped,
+        "duration": duration,
+        "last_turn": last_turn,
+        "percent": percent,
+        "signed": signed,
+    }
+    return environment.get_template("template.html.jinja")

@@ -1,0 +1,54 @@
+"""The summary holds the figures people compare, for as many stages as have run."""
+
+from typing import Any
+
+from raylign.summary import in_words, summarise
+
+DONE: dict[str, dict[str, Any]] = {
+    "prompts": {"prompts": 10, "train": 8, "seconds": 0.1},
+    "sample": {"drafts": 10, "status": {"ok": 10}, "seconds": 20.0},
+    "revise": {"revisions": 10, "seconds": 30.0},
+    "pairs": {"drafts": 10, "pairs": 7, "rejected": {"too_long": 2, "empty": 1}, "seconds": 0.2},
+    "train": {
+        "objective": "apo_zero",
+        "steps": 2,
+        "loss_first": 1.0,
+        "loss_last": 0.8,
+        "heldout": {"pairs": 2, "reward_accuracy": 1.0, "reward_margin": 0.4, "logps_chosen": -3.0},
+        "seconds": 40.0,
+    },
+    "evaluate": {
+        "prompts": 2,
+        "tokens_base": 100.0,
+        "tokens_aligned": 60.0,
+        "change_percent": -40.0,
+        "ci95": [-50.0, -30.0],
+        "guards": {"empty_share": 0.0, "repeated_4grams": 0.01, "logprob_under_base": -1.2},
+        "base_guards": {"empty_share": 0.0, "repeated_4grams": 0.02, "logprob_under_base": -0.4},
+        "failed": 0,
+        "seconds": 50.0,
+    },
+}
+
+
+def test_the_whole_loop() -> None:
+    summary = summarise(DONE)
+    assert summary["prompts"] == summary["drafts"] == summary["pairs"] + sum(summary["rejected"].values())
+    assert summary["train"] == {"objective": "apo_zero", "steps": 2, "loss_first": 1.0, "loss_last": 0.8}
+    assert summary["heldout"] == {"pairs": 2, "reward_accuracy": 1.0, "reward_margin": 0.4}
+    assert summary["evaluate"]["ci95"] == [-50.0, -30.0]
+    assert "seconds" not in summary["evaluate"]
+    assert list(summary["seconds"]) == list(DONE)
+
+
+def test_a_run_that_only_made_pairs() -> None:
+    summary = summarise({name: DONE[name] for name in ("prompts", "sample", "revise", "pairs")})
+    assert "train" not in summary
+    assert "evaluate" not in summary
+    assert any("7 from 10 drafts; 3 rejected" in line for line in in_words(summary))
+
+
+def test_words_carry_the_interval() -> None:
+    text = "\n".join(in_words(summarise(DONE)))
+    assert "-40.0% (95% interval -50.0 to -30.0) on 2 prompts" in text
+    assert "repeated_4grams 0.010 (base 0.020)" in text
