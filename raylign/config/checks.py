@@ -1,11 +1,20 @@
 """What a configuration's values may be, field by field and against each other; pure, and run before anything starts."""
 
 import math
+import operator
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from raylign.config.schema import LoopConfig
 from raylign.errors import ConfigError
+
+_BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "low": ("at least", operator.ge),
+    "high": ("at most", operator.le),
+    "above": ("more than", operator.gt),
+    "below": ("less than", operator.lt),
+}
 
 
 def check(config: LoopConfig) -> None:
@@ -37,16 +46,10 @@ def _check_allowed(key: str, value: Any, allowed: tuple[Any, ...] | None) -> Non
 
 
 def _check_bounds(key: str, value: float, bounds: dict[str, Any]) -> None:
-    tests = {
-        "low": ("at least", lambda bound: value >= bound),
-        "high": ("at most", lambda bound: value <= bound),
-        "above": ("more than", lambda bound: value > bound),
-        "below": ("less than", lambda bound: value < bound),
-    }
     if not math.isfinite(value):
         raise ConfigError(f"{key} is {value}", "it must be a finite number")
-    for name, (words, holds) in tests.items():
-        if name in bounds and not holds(bounds[name]):
+    for name, (words, holds) in _BOUNDS.items():
+        if name in bounds and not holds(value, bounds[name]):
             raise ConfigError(f"{key} is {value}", f"it must be {words} {bounds[name]}")
 
 
