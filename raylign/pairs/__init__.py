@@ -1,0 +1,1 @@
+"""Revisions become preference pairs, or rejections with a reason."""

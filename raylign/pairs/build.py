@@ -1,0 +1,58 @@
+"""From a draft and what the reviser made of it to a pair, or to a rejection with its reason. Pure."""
+
+from raylign.config import PairsConfig
+from raylign.pairs.contrast import contrast
+from raylign.pairs.filters import first_objection
+from raylign.records import Draft, Pair, Rejected, Revision, content_id
+
+
+def build(draft: Draft, revision: Revision | None, pairs: PairsConfig) -> Pair | Rejected:
+    """The one row that this draft becomes. A draft without a revision is one that was never sent, or not yet."""
+    if draft.status != "ok":
+        return _reject(draft, revision, draft.status, draft.detail)
+    if not draft.answer.strip():
+        return _reject(draft, revision, "empty_draft", "the target model answered nothing")
+    if revision is None:
+        return _reject(draft, revision, "not_revised", "the revise stage did not get to this draft")
+    if revision.status != "ok":
+        return _reject(draft, revision, revision.status, revision.detail)
+    if objection := first_objection(revision, pairs):
+        return _reject(draft, revision, *objection)
+    return _pair(draft, revision)
+
+
+def _pair(draft: Draft, revision: Revision) -> Pair:
+    metrics = contrast(revision.revision, draft.answer)
+    return Pair(
+        id=content_id("pair", revision.id),
+        prompt=draft.messages,
+        chosen=[{"role": "assistant", "content": revision.revision}],
+        rejected=[{"role": "assistant", "content": draft.answer}],
+        rationale=revision.rationale,
+        split=draft.split,
+        source=draft.source,
+        jaccard=metrics.jaccard,
+        levenshtein=metrics.levenshtein,
+        length_ratio=metrics.length_ratio,
+        prompt_id=draft.prompt_id,
+        draft_id=draft.id,
+        revision_id=revision.id,
+        target_model=draft.model,
+        reviser_model=revision.reviser_model,
+        template=revision.template,
+    )
+
+
+def _reject(draft: Draft, revision: Revision | None, reason: str, detail: str) -> Rejected:
+    return Rejected(
+        id=content_id("rejected", draft.id),
+        reason=reason,
+        detail=detail,
+        prompt=draft.messages,
+        draft=draft.answer,
+        reply=revision.reply if revision else "",
+        split=draft.split,
+        prompt_id=draft.prompt_id,
+        draft_id=draft.id,
+        revision_id=revision.id if revision else "",
+    )

@@ -1,0 +1,1 @@
+"""A stronger model revises each draft, through an OpenAI-compatible endpoint."""

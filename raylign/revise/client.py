@@ -1,0 +1,139 @@
+"""Calls to an OpenAI-compatible endpoint: a request in, a reply or a typed failure out. This acts."""
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+
+from raylign.errors import EndpointError
+from raylign.records import Message
+from raylign.revise.failures import Failure, explain_fatal, failure_of_status
+from raylign.revise.reasons import Reason
+from raylign.revise.replies import Reply, read_completion
+from raylign.revise.retry import read_retry_after
+from raylign.revise.secret import Secret
+
+_NO_KEY = "none"  # the client insists on a key, and endpoints without one ignore it
+_DETAIL_CHARACTERS = 300
+
+
+def read_key(api_key_env: str | None) -> Secret:
+    """The key in this environment variable; empty where the endpoint takes none.
+
+    Raises:
+        EndpointError: the variable is not set.
+    """
+    if api_key_env is None:
+        return Secret("")
+    value = os.environ.get(api_key_env, "").strip()
+    if not value:
+        raise EndpointError(
+            f"the environment variable {api_key_env} is not set, and the endpoint's key is read from it",
+            f"export {api_key_env}=…, or name another variable in api_key_env",
+        )
+    return Secret(value)
+
+
+def client_arguments(base_url: str, key: Secret, timeout_seconds: float) -> dict[str, Any]:
+    """What both kinds of openai client are built from; raylign retries by its own rules, so the client never does."""
+    return {
+        "base_url": base_url,
+        "api_key": key.reveal() or _NO_KEY,
+        "timeout": timeout_seconds,
+        "max_retries": 0,
+    }
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether the endpoint is on this machine; a proxy from the environment must not stand between."""
+    return urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def limit_name(base_url: str) -> str:
+    """What the endpoint calls a reply's token limit: OpenAI retired `max_tokens`, most other servers know only that."""
+    return "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"
+
+
+class ChatClient:
+    """One process's connection pool to the endpoint; safe for any number of concurrent calls in one event loop."""
+
+    def __init__(self, base_url: str, key: Secret, timeout_seconds: float) -> None:
+        self.key = key
+        self.timeout_seconds = timeout_seconds
+        transport = openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(base_url))
+        self.client = openai.AsyncOpenAI(**client_arguments(base_url, key, timeout_seconds), http_client=transport)
+        self.limit_name = limit_name(base_url)
+
+    async def complete(
+        self, model: str, messages: list[Message], max_tokens: int, temperature: float
+    ) -> Reply | Failure:
+        """Send one request, once."""
+        request: dict[str, Any] = {
+            "model": model,
+            "messages": messages,
+            "temperature": temperature,
+            self.limit_name: max_tokens,
+        }
+        try:
+            # The client's own timeout is for each read; a reply that trickles in would never end.
+            async with asyncio.timeout(self.timeout_seconds):
+                raw = await self.client.chat.completions.with_raw_response.create(**request)
+            return read_completion(raw.text, raw.headers.get("x-request-id", ""))
+        except TimeoutError:
+            return Failure(Reason.TIMEOUT, f"no whole reply within {self.timeout_seconds:g} s")
+        except (openai.OpenAIError, ValueError) as error:
+            return failure_of(error, self.key)
+
+
+def failure_of(error: Exception, key: Secret) -> Failure:
+    """The typed failure of what the openai client raised; the key is struck from every detail."""
+    detail = key.hide_in(str(error))[:_DETAIL_CHARACTERS]
+    if isinstance(error, openai.APIStatusError):
+        retry_after = read_retry_after(error.response.headers, datetime.now(UTC))
+        return failure_of_status(error.status_code, str(error.code or ""), detail, retry_after)
+    if isinstance(error, openai.APITimeoutError):
+        return Failure(Reason.TIMEOUT, detail)
+    if isinstance(error, openai.APIConnectionError):
+        return Failure(Reason.CONNECTION, key.hide_in(f"{detail} {error.__cause__ or ''}".strip())[:_DETAIL_CHARACTERS])
+    return Failure(Reason.BAD_RESPONSE, detail)
+
+
+def check_endpoint(base_url: str, model: str, api_key_env: str | None, timeout_seconds: float = 10) -> None:
+    """Make sure before any work that the endpoint answers, takes the key and serves the model.
+
+    The model list decides where there is one and names the model. Otherwise (some providers list nothing, or serve
+    names they do not list) one chat completion of a single token does.
+
+    Raises:
+        EndpointError: it does not; the message says which, and the cure.
+    """
+    key = read_key(api_key_env)
+    with openai.DefaultHttpxClient(trust_env=not is_loopback(base_url)) as transport:
+        client = openai.OpenAI(**client_arguments(base_url, key, timeout_seconds), http_client=transport)
+        served = _served_models(client, base_url, model, key, api_key_env)
+        if model in served:
+            return
+        try:
+            request: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], limit_name(base_url): 1}
+            client.chat.completions.create(model=model, **request)
+        except (openai.OpenAIError, ValueError) as error:
+            failure = failure_of(error, key)
+            if failure.fatal or failure.status == 0 or served:
+                raise explain_fatal(failure, base_url, model, api_key_env, served) from None
+
+
+def _served_models(client: openai.OpenAI, base_url: str, model: str, key: Secret, api_key_env: str | None) -> list[str]:
+    """Names in the endpoint's model list; none where it has no such list."""
+    try:
+        return [card.id for card in client.models.list().data or []]
+    except openai.APIStatusError as error:
+        if error.status_code in (401, 403):
+            raise explain_fatal(failure_of(error, key), base_url, model, api_key_env) from None
+        return []
+    except openai.APIConnectionError as error:
+        raise explain_fatal(failure_of(error, key), base_url, model, api_key_env) from None
+    except (openai.OpenAIError, ValueError, AttributeError):
+        return []  # an answer that is no model list

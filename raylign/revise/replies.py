@@ -1,0 +1,38 @@
+"""A chat completion as it was received, and how it is read out of its JSON. Pure."""
+
+import json
+from dataclasses import dataclass
+
+from raylign.revise.failures import Failure
+from raylign.revise.reasons import Reason
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A chat completion; token counts are 0 where the endpoint gave none."""
+
+    text: str = ""
+    finish_reason: str = ""
+    refusal: str = ""
+    """The separate refusal message of some providers."""
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
+    request_id: str = ""
+
+
+def read_completion(body: str, request_id: str) -> Reply | Failure:
+    """The reply in a chat completion's JSON, or a `bad_response` that says what is wrong with it."""
+    try:
+        answer = json.loads(body)
+        choice = answer["choices"][0]
+        message, usage = choice["message"], answer.get("usage") or {}
+        return Reply(
+            text=str(message.get("content") or ""),
+            finish_reason=str(choice.get("finish_reason") or ""),
+            refusal=str(message.get("refusal") or ""),
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            reply_tokens=int(usage.get("completion_tokens") or 0),
+            request_id=request_id or str(answer.get("id") or ""),
+        )
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        return Failure(Reason.BAD_RESPONSE, f"no chat completion ({type(error).__name__}): {body[:100]!r}")

@@ -1,0 +1,92 @@
+"""Every draft becomes one row: a pair, or a rejection that names the first thing wrong with it."""
+
+from dataclasses import replace
+
+import pytest
+
+from raylign.config import PairsConfig
+from raylign.pairs.build import build
+from raylign.records import Draft, Pair, Rejected, Revision
+
+MESSAGES: list = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Capital of France?"}]
+DRAFT = Draft(
+    "d", "p", MESSAGES, "heldout", "set", "It is London, I believe.", "target", "{}", 0, 9, 6, False, "ok", ""
+)
+REVISION = Revision(
+    "r", "d", "p", MESSAGES, "heldout", "set", DRAFT.answer, False, "target", "editor", "clair@1", "whole reply",
+    "It is Paris.", "London is wrong.", "stop", "ok", "", 1, 0.1, 20, 4, "",
+)  # fmt: skip
+PAIRS = PairsConfig()
+
+
+def reason(revision: Revision | None = REVISION, pairs: PairsConfig = PAIRS, draft: Draft = DRAFT) -> str:
+    row = build(draft, revision, pairs)
+    return row.reason if isinstance(row, Rejected) else "pair"
+
+
+def test_a_pair_has_the_revision_as_chosen_and_the_draft_as_rejected() -> None:
+    pair = build(DRAFT, REVISION, PAIRS)
+    assert isinstance(pair, Pair)
+    assert pair.prompt == MESSAGES
+    assert pair.chosen == [{"role": "assistant", "content": "It is Paris."}]
+    assert pair.rejected == [{"role": "assistant", "content": "It is London, I believe."}]
+    assert (pair.rationale, pair.split, pair.source) == ("London is wrong.", "heldout", "set")
+    assert (pair.draft_id, pair.revision_id, pair.target_model, pair.reviser_model) == ("d", "r", "target", "editor")
+    assert pair.length_ratio == pytest.approx(12 / 24)
+
+
+def test_the_id_follows_the_revision() -> None:
+    pair, again, other = (build(DRAFT, replace(REVISION, id=name), PAIRS) for name in ("r", "r", "s"))
+    assert pair.id == again.id != other.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "pair"),
+        ({"status": "unparsed", "revision": ""}, "unparsed"),
+        ({"status": "timeout", "revision": ""}, "timeout"),
+        ({"revision": " \n"}, "empty"),
+        ({"finish_reason": "length"}, "cut_off"),
+        ({"revision": "It is  London,\nI believe. "}, "identical"),
+        ({"revision": "{corrected_student_solution} It is Paris."}, "marker_leak"),
+        ({"revision": "It is Paris.<|im_end|>"}, "marker_leak"),
+        ({"revision": "It is Paris.</student_solution>"}, "marker_leak"),
+        ({"revision": "Paris."}, "too_short"),
+        ({"revision": "Paris " * 17}, "too_long"),
+    ],
+)
+def test_reasons(changes: dict[str, str], expected: str) -> None:
+    assert reason(replace(REVISION, **changes)) == expected
+
+
+def test_drafts_that_were_never_sent_have_reasons_too() -> None:
+    assert reason(None, draft=replace(DRAFT, status="engine_error", answer="")) == "engine_error"
+    assert reason(None, draft=replace(DRAFT, answer="  ")) == "empty_draft"
+    assert reason(None) == "not_revised"
+
+
+def test_the_first_configured_filter_names_the_reason() -> None:
+    both = replace(REVISION, revision="", finish_reason="length")
+    assert reason(both, PairsConfig(filters=["cut_off", "empty"])) == "cut_off"
+    assert reason(both, PairsConfig(filters=["empty", "cut_off"])) == "empty"
+    assert reason(replace(REVISION, revision="Paris."), PairsConfig(filters=[])) == "pair"
+
+
+def test_bounds_are_configuration() -> None:
+    cut = replace(REVISION, answer_cut_off=True)
+    assert reason(cut) == "pair"
+    assert reason(cut, PairsConfig(drop_cut_drafts=True)) == "cut_off"
+    assert reason(REVISION, PairsConfig(max_length_ratio=0.4)) == "too_long"
+    assert reason(REVISION, PairsConfig(min_chosen_characters=13)) == "too_short"
+    # {it, is, paris} and {it, is, london, i, believe}: 2 of 6.
+    assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.34)) == "contrast"
+    assert reason(REVISION, PairsConfig(filters=["contrast"], max_jaccard=0.33)) == "contrast"
+    assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.33, max_jaccard=0.34)) == "pair"
+
+
+def test_a_rejection_keeps_what_is_needed_to_see_why() -> None:
+    row = build(DRAFT, replace(REVISION, status="unparsed", detail="no identifier", revision=""), PAIRS)
+    assert isinstance(row, Rejected)
+    assert (row.detail, row.draft, row.reply, row.prompt) == ("no identifier", DRAFT.answer, "whole reply", MESSAGES)
+    assert (row.split, row.draft_id, row.revision_id) == ("heldout", "d", "r")
