@@ -1,0 +1,1 @@
+"""Hosting models behind one OpenAI-compatible endpoint."""

@@ -1,0 +1,121 @@
+"""Serve models for as long as a block runs: deploy, wait until they answer, take all of it down again. This acts."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import ray
+from ray import serve
+from ray.serve.schema import ApplicationStatus
+
+from raylign.config import ServeConfig
+from raylign.errors import EndpointError, ModelError, PlanError
+from raylign.model import resolve_model
+from raylign.room import cluster_limits
+from raylign.serve.host import base_url, choose_port
+from raylign.serve.plan import check_room
+from raylign.serve.reason import startup_failure
+
+APPLICATION = "raylign"
+START_SECONDS = 1800.0
+"""Longest wait for the engines; a failing one is noticed at once, so this is for large models and new machines."""
+_SECONDS_BETWEEN_LOOKS = 0.2
+_FIRST_ANSWER_SECONDS = 120.0
+
+
+@contextmanager
+def serve_models(models: dict[str, str], config: ServeConfig, trust_remote_code: bool = False) -> Iterator[str]:
+    """Serve `models` in the current Ray session; yields the base URL, such as http://127.0.0.1:8000/v1.
+
+    Every model has answered a completion by then. At the end Serve is shut down and its resources are free.
+
+    Args:
+        models: Served name to model folder, hub id or `bundled`.
+
+    Raises:
+        ConfigError: the port is taken, or the engine arguments are wrong.
+        ModelError: a folder is no model, or an engine does not start on it.
+        PlanError: the cluster has no room, or already runs Ray Serve.
+        EndpointError: the endpoint does not come up, or a model does not answer.
+    """
+    sources = {name: resolve_model(source) for name, source in models.items()}
+    _check_cluster(len(sources), config)
+    port = choose_port(config.host, config.port)
+    url = f"{base_url(config.host, port)}/v1"
+    with _root_logger_kept():
+        from raylign.serve.app import assemble  # imports vLLM: many seconds, so only after the checks
+
+        application = assemble(sources, config, trust_remote_code)
+    try:
+        _start_proxy(config.host, port)
+        target = serve.RunTarget(application, name=APPLICATION, route_prefix="/")
+        serve.run_many([target], wait_for_applications_running=False)
+        _wait_until_running(time.monotonic() + START_SECONDS)
+        _check_answers(url, list(sources))
+        yield url
+    finally:
+        serve.shutdown()
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Importing ray.serve.llm replaces the root logger's handlers and level; put back the caller's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def _check_cluster(models: int, config: ServeConfig) -> None:
+    status = serve.status()
+    if status.applications or status.proxies:
+        raise PlanError(
+            "Ray Serve already runs in this cluster", "stop it with `serve shutdown`, or use another cluster"
+        )
+    limits = cluster_limits()
+    check_room(models, config, limits.get("CPU", 0.0), limits.get("GPU", 0.0))
+
+
+def _start_proxy(host: str, port: int) -> None:
+    try:
+        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+    except (RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
+        raise EndpointError(f"Ray Serve's HTTP proxy did not start on {host}:{port}: {error}") from error
+
+
+def _wait_until_running(deadline: float) -> None:
+    while True:
+        application = serve.status().applications[APPLICATION]
+        if application.status == ApplicationStatus.RUNNING:
+            return
+        messages = {name: part.message for name, part in application.deployments.items() if part.message}
+        if application.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+            raise ModelError(*startup_failure(messages or {APPLICATION: application.message}))
+        if time.monotonic() > deadline:
+            raise EndpointError(
+                f"the models did not start within {START_SECONDS:.0f} s: {'; '.join(messages.values())}",
+                "look at the cluster's free resources and the replicas' logs",
+            )
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _check_answers(url: str, models: list[str]) -> None:
+    try:
+        with httpx.Client(timeout=_FIRST_ANSWER_SECONDS, trust_env=False) as client:
+            cards = client.get(f"{url}/models").raise_for_status().json()["data"]
+            served = sorted(card["id"] for card in cards)
+            for model in models:
+                if model not in served:
+                    raise EndpointError(f"{url} does not list model {model!r}, only {', '.join(served)}")
+                request = {"model": model, "prompt": "Hello", "max_tokens": 1}
+                client.post(f"{url}/completions", json=request).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        answer = error.response
+        raise EndpointError(f"{answer.url} answered {answer.status_code}: {answer.text[:300]}") from error
+    except httpx.HTTPError as error:
+        raise EndpointError(f"{url} does not answer: {error!r}") from error

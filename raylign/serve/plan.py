@@ -1,0 +1,152 @@
+"""What each served model asks of Ray Serve and vLLM, and whether a cluster has room; pure: no ray, no vllm here.
+
+`plan_models` returns, a model, the keyword arguments of `ray.serve.llm.LLMConfig` as plain values.
+"""
+
+import math
+from typing import Any
+
+from raylign.config import ServeConfig
+from raylign.engine import engine_arguments, engine_environment
+from raylign.errors import ConfigError, PlanError
+
+GIB = 2**30
+INGRESS_CPUS = 0.5
+"""Logical CPUs of the router before the models: it passes requests on, the engines compute."""
+CPU_CACHE_BYTES = GIB
+"""Memory of a CPU engine's key-value cache, unless `serve.engine.kv_cache_memory_bytes` says otherwise."""
+
+_SET_ELSEWHERE = {
+    "model": "name the models of the run instead",
+    "served_model_name": "the name comes from the models of the run",
+    "max_model_len": "set serve.max_model_len",
+    "tensor_parallel_size": "set serve.gpus_per_replica",
+    "trust_remote_code": "set trust_remote_code at the top of the configuration",
+}
+
+
+def plan_models(
+    models: dict[str, str],
+    config: ServeConfig,
+    cores: int,
+    trust_remote_code: bool = False,
+    environment: dict[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """The arguments of one `LLMConfig` for each model, in the order given.
+
+    Args:
+        models: Served name to model folder or hub id.
+        cores: Processor cores that the replicas share; matters on CPU only.
+        environment: Environment variables that the replicas need besides those chosen here.
+
+    Raises:
+        ConfigError: no model is named, or `serve.engine` sets what another field decides.
+    """
+    if not models:
+        raise ConfigError("there is no model to serve", "name at least one: a served name and its folder or hub id")
+    for key, cure in _SET_ELSEWHERE.items():
+        if key in config.engine:
+            raise ConfigError(f"serve.engine.{key} is {config.engine[key]!r}", f"it is decided elsewhere: {cure}")
+    threads = engine_threads(len(models), config, cores)
+    return [
+        {
+            "model_loading_config": {"model_id": name, "model_source": source},
+            "accelerator_config": {"kind": "gpu" if config.gpus_per_replica else "cpu"},
+            "placement_group_config": {"bundles": _engine_bundles(config)},
+            "engine_kwargs": _engine_arguments(config, trust_remote_code),
+            "deployment_config": _deployment(config),
+            "runtime_env": {"env_vars": {**(environment or {}), **_engine_environment(config, threads)}},
+        }
+        for name, source in models.items()
+    ]
+
+
+def engine_threads(models: int, config: ServeConfig, cores: int) -> int:
+    """Compute threads of one CPU engine: all cores where it is alone, else its share of them; at least 1."""
+    if config.threads_per_replica is not None:
+        return config.threads_per_replica
+    return max(1, cores // (models * config.replicas_max))
+
+
+def ingress_options() -> dict[str, Any]:
+    """Deployment options of the router that all models stand behind."""
+    return {"num_replicas": 1, "max_ongoing_requests": 10_000, "ray_actor_options": {"num_cpus": INGRESS_CPUS}}
+
+
+def check_room(models: int, config: ServeConfig, cpus: float, gpus: float) -> None:
+    """Raise a PlanError where a cluster can never place the fewest replicas asked for.
+
+    Args:
+        models: How many models are served.
+        cpus: Logical CPUs of the whole cluster.
+        gpus: GPUs of the whole cluster.
+    """
+    replicas = models * config.replicas_min
+    bundles = _engine_bundles(config)
+    cpus_needed = INGRESS_CPUS + replicas * sum(bundle.get("CPU", 0.0) for bundle in bundles)
+    gpus_needed = replicas * config.gpus_per_replica
+    if gpus_needed > gpus:
+        raise PlanError(
+            f"serving {models} model(s) with serve.gpus_per_replica={config.gpus_per_replica} and "
+            f"serve.replicas_min={config.replicas_min} needs {gpus_needed} GPU(s), and the cluster has {gpus:g}",
+            "add GPUs, or set serve.gpus_per_replica=0 to serve on CPU",
+        )
+    if cpus_needed > cpus:
+        raise PlanError(
+            f"serving {models} model(s) with serve.replicas_min={config.replicas_min} needs {cpus_needed:g} logical "
+            f"CPUs, and the cluster has {cpus:g}",
+            "add CPUs (cluster.local_cpus of a private cluster), or ask for fewer serve.threads_per_replica",
+        )
+
+
+def _engine_bundles(config: ServeConfig) -> list[dict[str, float]]:
+    """Resources of one replica; the first bundle holds the engine's own process, one GPU a bundle.
+
+    On CPU a replica reserves the threads it was asked to have. With none asked for it takes one logical CPU, for
+    those of a private local cluster are places for actors, not cores.
+    """
+    if not config.gpus_per_replica:
+        return [{"CPU": float(config.threads_per_replica or 1)}]
+    return [{"CPU": 1.0, "GPU": 1.0}] + [{"GPU": 1.0}] * (config.gpus_per_replica - 1)
+
+
+def _engine_arguments(config: ServeConfig, trust_remote_code: bool) -> dict[str, Any]:
+    ours: dict[str, Any] = {"load_format": "safetensors"}  # never a pickle
+    if not config.gpus_per_replica:
+        ours["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+    return engine_arguments(
+        gpus=config.gpus_per_replica,
+        max_model_len=config.max_model_len,
+        seed=0,
+        trust_remote_code=trust_remote_code,
+        further=ours | config.engine,
+    )
+
+
+def _engine_environment(config: ServeConfig, threads: int) -> dict[str, str]:
+    environment = engine_environment(gpus=config.gpus_per_replica, engines_per_host=1, cores=threads)
+    if not config.gpus_per_replica:
+        # vLLM prefers this variable to the argument; where the cluster's environment sets it, a replica must not obey.
+        cache_bytes = config.engine.get("kv_cache_memory_bytes", CPU_CACHE_BYTES)
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(math.ceil(cache_bytes / GIB))
+    return environment
+
+
+def _deployment(config: ServeConfig) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "ray_actor_options": {"num_cpus": 0},  # the replica's CPUs are in its placement bundle
+        # Enough to keep the engine's batch full while replicas are added; what is beyond waits at the router.
+        "max_ongoing_requests": 2 * config.target_ongoing_requests,
+        "max_surge_percent": 100,  # an update starts the new replica before the old one goes
+        "max_constructor_retry_count": 1,  # an engine that cannot start says so at once
+        "health_check_timeout_s": 60,  # a busy laptop core answers late and is healthy
+    }
+    if config.replicas_min == config.replicas_max:
+        return options | {"num_replicas": config.replicas_min}
+    return options | {
+        "autoscaling_config": {
+            "min_replicas": config.replicas_min,
+            "max_replicas": config.replicas_max,
+            "target_ongoing_requests": config.target_ongoing_requests,
+        }
+    }
