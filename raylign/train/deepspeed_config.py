@@ -1,0 +1,45 @@
+"""The training section of the configuration in DeepSpeed's own words; pure."""
+
+from typing import Any
+
+from raylign.config.schema import TrainConfig
+
+_NEVER = 1_000_000_000
+
+
+def deepspeed_config(train: TrainConfig) -> dict[str, Any]:
+    """The configuration dictionary for `deepspeed.initialize`.
+
+    The optimizer is offloaded on CPU too: it is there anyway, and only so does DeepSpeed take its own CPU AdamW, which
+    is several times faster than torch's. The learning rate is set before every step from `raylign.train.schedule`.
+    """
+    on_gpu = train.gpus_per_worker > 0
+    zero: dict[str, Any] = {"stage": train.zero_stage, "overlap_comm": on_gpu, "contiguous_gradients": True}
+    if not on_gpu or train.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": on_gpu}
+    if train.zero_stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+    return {
+        "train_batch_size": train.batch_size,
+        "train_micro_batch_size_per_gpu": train.micro_batch_size,
+        "gradient_accumulation_steps": accumulation_steps(train),
+        "gradient_clipping": train.max_gradient_norm,
+        "optimizer": {
+            "type": "AdamW",
+            "params": {
+                "lr": train.learning_rate,
+                "betas": [0.9, 0.999],
+                "eps": 1e-8,
+                "weight_decay": train.weight_decay,
+            },
+        },
+        "bf16": {"enabled": train.dtype == "bf16"},
+        "zero_optimization": zero,
+        "steps_per_print": _NEVER,
+        "wall_clock_breakdown": False,
+    }
+
+
+def accumulation_steps(train: TrainConfig) -> int:
+    """Micro-batches a worker passes through the model for one optimizer step."""
+    return train.batch_size // (train.workers * train.micro_batch_size)

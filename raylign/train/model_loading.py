@@ -1,0 +1,95 @@
+"""Load the target model and tokenizer, and tell which batch layout its attention allows. This acts (reads files)."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import cached_file
+
+from raylign.config.schema import LoopConfig
+from raylign.errors import ModelError
+from raylign.train.attention import SEGMENTED
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def load_tokenizer(model: str, trust_remote_code: bool) -> Any:
+    """The tokenizer of a model folder or hub id.
+
+    Raises:
+        ModelError: there is none.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"model {model} has no usable tokenizer: {_first_line(error)}", "check the model folder"
+        ) from error
+
+
+def load_model(model: str, config: LoopConfig) -> Any:
+    """The target model in the training type, without dropout, ready for the layout that its attention allows.
+
+    Policy and reference are the same weights at the first step, so dropout would only make them differ (TRL turns it
+    off too). Weights are read from safetensors only.
+
+    Raises:
+        ModelError: the folder cannot be loaded.
+    """
+    try:
+        settings = AutoConfig.from_pretrained(model, trust_remote_code=config.trust_remote_code)
+        for name in list(vars(settings)):
+            if name.endswith(("dropout", "pdrop")) and isinstance(getattr(settings, name), float):
+                setattr(settings, name, 0.0)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model,
+            config=settings,
+            dtype=DTYPES[config.train.dtype],
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {model} cannot be loaded: {_first_line(error)}", "check the model folder") from error
+    if why_not_shared(loaded) is None:
+        loaded.set_attn_implementation(SEGMENTED)
+    if config.train.activation_checkpointing:
+        loaded.gradient_checkpointing_enable({"use_reentrant": False})
+    return loaded
+
+
+def why_not_shared(model: Any) -> str | None:
+    """Why answers cannot share their prompt in this model (then batches are padded), or None where they can."""
+    settings = model.config.get_text_config()
+    if not getattr(model, "_supports_attention_backend", False):
+        return "its attention takes no function from outside"
+    kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        return f"it has layers of type {', '.join(sorted(kinds - {'full_attention'}))}"
+    if getattr(settings, "sliding_window", None) and getattr(settings, "use_sliding_window", True):
+        return "its attention has a sliding window"
+    if getattr(settings, "attn_logit_softcapping", None):
+        return "its attention caps its scores"
+    return None
+
+
+def context_length(model: str, trust_remote_code: bool) -> int | None:
+    """Most tokens the model was made for, or None where its configuration does not say.
+
+    Raises:
+        ModelError: the configuration cannot be read.
+    """
+    try:
+        settings = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {model} cannot be loaded: {_first_line(error)}", "check the model folder") from error
+    return getattr(settings.get_text_config(), "max_position_embeddings", None)
+
+
+def weights_folder(model: str) -> Path:
+    """The local folder of a model folder or of a hub id that was loaded before."""
+    return Path(model) if Path(model).is_dir() else Path(str(cached_file(model, "config.json"))).parent
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

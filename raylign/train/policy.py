@@ -1,0 +1,39 @@
+"""The policy as one torch module: a batch of pairs in, log-probabilities of their answers out.
+
+Everything that touches weights happens inside `forward`, through modules, so that DeepSpeed's ZeRO hooks see it.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from raylign.train.attention import segment_masks
+from raylign.train.logprobs import token_logps
+from raylign.train.packing import Batch
+
+
+class Policy(nn.Module):
+    """A Hugging Face causal language model that scores preference pairs."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed log-probabilities of the chosen and of the rejected answers, [B] each, in fp32."""
+        extra: dict[str, Any] = {}
+        if batch.segments:
+            extra = {"segments": batch.segments, "masks": segment_masks(batch.segments, batch.token_ids_RT.device)}
+        hidden_RTD = self.model.base_model(
+            input_ids=batch.token_ids_RT,
+            position_ids=batch.position_ids_RT,
+            attention_mask=batch.padding_RT,
+            use_cache=False,
+            **extra,
+        ).last_hidden_state
+        hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, batch.read_N)
+        logps_N = token_logps(hidden_ND, batch.target_N, self.model.get_output_embeddings())
+        logps_A = torch.zeros(2 * batch.pairs, dtype=torch.float32, device=logps_N.device)
+        logps_A = logps_A.index_add(0, batch.answer_N, logps_N)
+        return logps_A[0::2], logps_A[1::2]

@@ -1,0 +1,161 @@
+"""The training stage: pairs in, aligned checkpoint out, through Ray Train on the cluster at hand. This acts."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from raylign.config.schema import LoopConfig, TrainConfig
+from raylign.errors import InputError, PlanError, TrainingError, find_raylign_error
+from raylign.model import BUNDLED, resolve_model
+from raylign.parts import part_paths, read_records
+from raylign.records import Pair
+from raylign.run_folder import RunFolder
+from raylign.screen import Screen, StageProgress
+from raylign.train.job import Job
+from raylign.train.tokens import encode_pairs
+
+_POLL_SECONDS = 0.5
+
+
+def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
+    """Train on the run's pairs and write the aligned model to `checkpoint` in the run folder.
+
+    Ray is initialised by the caller. A run that was stopped goes on from its newest checkpoint.
+
+    Returns:
+        `objective`, `steps`, `pairs`, `dropped` {reason: pairs of both splits}, `loss_first` (mean loss of the first
+        step), `loss_last` (mean loss of the last tenth of the steps), `pairs_per_second` (over the steps alone), and
+        `heldout` (`pairs`, `reward_accuracy`, `reward_margin`, rewards and log-probabilities after the last step).
+
+    Raises:
+        InputError: no pairs where they should be, or none that can be used.
+        ModelError: the target model is missing or cannot be loaded.
+        PlanError: a private local cluster is too small for the workers.
+        TrainingError: training failed, or its own checks refused to go on.
+    """
+    model = resolve_model(config.model)
+    job = Job(config, config.model if config.model == BUNDLED else model, folder.path.resolve())
+    folder.stage("train")
+    dropped = _prepare_tokens(job, model)
+    _check_places(config)
+    job.progress_path.unlink(missing_ok=True)
+    with screen.stage("train") as progress:
+        figures = _fit(job, folder, progress)
+    if "refused" in figures:
+        message, cure = figures["refused"]
+        raise TrainingError(message, cure)
+    return {**figures, "dropped": dropped}
+
+
+def _prepare_tokens(job: Job, model: str) -> dict[str, int]:
+    """Write the pairs of both splits as token ids; returns how many were dropped for which reason."""
+    from raylign.train.model_loading import context_length, load_tokenizer
+
+    train, trusted = job.config.train, job.config.trust_remote_code
+    pairs_folder = Path(train.pairs).expanduser() if train.pairs else job.run / "pairs"
+    if not part_paths(pairs_folder / "train"):
+        raise InputError(
+            f"no pairs in {pairs_folder / 'train'}",
+            "run `raylign pairs` on this run folder first, or set train.pairs to a folder of pairs",
+        )
+    longest = min(train.max_length, context_length(model, trusted) or train.max_length)
+    tokenizer = load_tokenizer(model, trusted)
+    dropped: dict[str, int] = {}
+    for split in ("train", "heldout"):
+        rows = read_records(pairs_folder / split, Pair)
+        usable, reasons = encode_pairs(rows, tokenizer, longest)
+        for reason, count in reasons.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+        if split == "train" and not usable:
+            counts = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "no rows"
+            raise InputError(
+                f"none of the {len(rows)} pairs in {pairs_folder / split} can be trained on ({counts})",
+                f"longer pairs need a higher train.max_length, now {longest}; else look at the pairs",
+            )
+        job.save_tokens(split, usable)
+    return dropped
+
+
+def _check_places(config: LoopConfig) -> None:
+    """Refuse what a private local cluster, which cannot grow, could never place."""
+    import ray
+
+    needed = config.train.workers * config.train.cpus_per_worker
+    gpus_needed = config.train.workers * config.train.gpus_per_worker
+    if config.cluster.address or os.environ.get("RAY_ADDRESS"):
+        return
+    there = ray.cluster_resources()
+    if there.get("CPU", 0) < needed or there.get("GPU", 0) < gpus_needed:
+        raise PlanError(
+            f"train needs {needed:g} CPUs and {gpus_needed} GPUs and the local cluster has "
+            f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}",
+            "lower train.workers, train.cpus_per_worker or train.gpus_per_worker, raise cluster.local_cpus, "
+            "or name a cluster with cluster.address",
+        )
+
+
+def _fit(job: Job, folder: RunFolder, progress: StageProgress) -> dict[str, Any]:
+    """Run the trainer in a thread of its own while this one shows progress and hears Ctrl-C."""
+    outcome: dict[str, Any] = {}
+
+    def target() -> None:
+        try:
+            outcome["figures"] = _trainer(job).fit().return_value
+        except BaseException as error:  # carried over to the caller's thread
+            outcome["error"] = error
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        time.sleep(_POLL_SECONDS)
+        if found := folder.read_json("train/progress.json"):
+            words = found["note"] if found["phase"] == "steps" else found["phase"]
+            progress.update(found["done"], found["total"], words)
+    if error := outcome.get("error"):
+        raise _explain(error, job) from error
+    figures: dict[str, Any] = outcome["figures"]
+    return figures
+
+
+def _trainer(job: Job) -> Any:
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")  # read when ray.train is imported
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig
+    from ray.train.torch import TorchTrainer
+
+    from raylign.train.worker import train_worker
+
+    train = job.config.train
+    return TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job},
+        scaling_config=_scaling(train),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(job.folder),
+            failure_config=FailureConfig(max_failures=train.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=train.checkpoints_kept),
+        ),
+    )
+
+
+def _scaling(train: TrainConfig) -> Any:
+    from ray.train import ScalingConfig
+
+    resources = {"CPU": train.cpus_per_worker}
+    if train.gpus_per_worker:
+        resources["GPU"] = train.gpus_per_worker
+    return ScalingConfig(num_workers=train.workers, use_gpu=train.gpus_per_worker > 0, resources_per_worker=resources)
+
+
+def _explain(error: BaseException, job: Job) -> BaseException:
+    if isinstance(error, KeyboardInterrupt):
+        return error
+    if known := find_raylign_error(error):
+        return known
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return TrainingError(
+        f"training failed: {lines[-1]}",
+        f"run again to go on from the newest checkpoint; the workers' output is in the logs folder of {job.run}",
+    )

@@ -1,0 +1,207 @@
+"""The Ray Train worker: reference pass, steps, evaluations, checkpoints, export. This acts, by rules kept elsewhere."""
+
+import os
+import socket
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+
+from raylign.errors import RaylignError, TrainingError
+from raylign.model import resolve_model
+from raylign.run_folder import RunFolder, write_json
+from raylign.train.deepspeed_config import accumulation_steps
+from raylign.train.engine import Engine
+from raylign.train.export import export_model
+from raylign.train.figures import final_loss, heldout_figures, rounded
+from raylign.train.job import Job
+from raylign.train.model_loading import load_tokenizer, weights_folder
+from raylign.train.objectives import OBJECTIVES, PairLogps, pair_losses, pair_metrics
+from raylign.train.order import Plan, share
+from raylign.train.reference import (
+    AnswerLogps,
+    check_finite,
+    check_first_losses,
+    load_reference,
+    reference_key,
+    reference_path,
+    save_reference,
+    weights_fingerprint,
+)
+from raylign.train.schedule import learning_rate
+from raylign.train.tokens import TokenPair
+
+
+@dataclass
+class State:
+    """What a checkpoint keeps beside weights and optimizer."""
+
+    key: str
+    """The reference key: a checkpoint of other weights or pairs is refused."""
+    losses: list[float] = field(default_factory=list)
+    """Mean loss of each finished step."""
+    seconds: float = 0.0
+    """Time spent in steps."""
+    pairs: int = 0
+    """Pairs trained on."""
+
+
+def train_worker(settings: dict[str, Job]) -> dict[str, Any]:
+    """The function each Ray Train worker runs; returns the figures, or {"refused": [message, cure]}.
+
+    A refusal is returned and not raised, because Ray Train would start the run again from its last checkpoint and fail
+    the same way. Checks look at values gathered from all workers, so all of them refuse together.
+    """
+    try:
+        return _Training(settings["job"]).run()
+    except RaylignError as error:
+        return {"refused": [error.message, error.cure]}
+
+
+class _Training:
+    def __init__(self, job: Job) -> None:
+        self.job, self.train = job, job.config.train
+        self.pairs, self.heldout = job.load_tokens("train"), job.load_tokens("heldout")
+        self.plan = Plan(len(self.pairs), self.train.batch_size, self.train.epochs, job.config.seed)
+        self.note("loading", 0, self.plan.steps)
+        self.model = resolve_model(job.model)
+        self.engine = Engine(self.model, job.config, ray.train.get_context().get_local_world_size())
+        self.reference = self.find_reference()
+        self.state = self.restore() or State(self.key)
+
+    def run(self) -> dict[str, Any]:
+        self.log(
+            event="start",
+            step=len(self.state.losses),
+            layout=self.engine.layout,
+            layout_reason=self.engine.reason_padded or "",
+            workers=self.engine.gather({"host": socket.gethostname(), "pid": os.getpid()}),
+        )
+        for step in range(len(self.state.losses), self.plan.steps):
+            self.step(step)
+            done = step + 1
+            if done == self.plan.steps:
+                break
+            if done % self.train.evaluate_every == 0:
+                self.evaluate(done)
+            if done % self.train.checkpoint_every == 0:
+                self.checkpoint(done)
+        heldout = self.evaluate(self.plan.steps)
+        self.export()
+        return {
+            "objective": self.train.objective,
+            "steps": self.plan.steps,
+            "pairs": len(self.pairs),
+            "loss_first": self.state.losses[0],
+            "loss_last": final_loss(self.state.losses),
+            "pairs_per_second": self.state.pairs / self.state.seconds,
+            "heldout": rounded(heldout),
+        }
+
+    def find_reference(self) -> dict[str, AnswerLogps]:
+        everything = [*self.pairs, *self.heldout]
+        weights = weights_fingerprint(weights_folder(self.model)) if self.engine.rank == 0 else ""
+        weights = self.engine.gather(weights)[0]
+        self.key = reference_key(weights, everything, self.train.dtype, self.engine.layout)
+        path = reference_path(self.job.folder, self.key)
+        # Rank 0 alone looks: a worker that saw the file where another did not would leave it waiting in the pass.
+        found = load_reference(path, (pair.id for pair in everything)) if self.engine.rank == 0 else None
+        found = self.engine.gather(found)[0]
+        if found is None:
+            found = self.engine.score(everything, lambda done: self.note("reference", done, len(everything)))
+            if self.engine.rank == 0:
+                save_reference(path, found)
+        return found
+
+    def step(self, step: int) -> None:
+        started = time.perf_counter()
+        batch = self.plan.batch(step)
+        rate = learning_rate(
+            step, self.plan.steps, self.train.learning_rate, self.train.warmup_share, self.train.schedule
+        )
+        self.engine.set_learning_rate(rate)
+        parts = share(batch, self.engine.rank, self.engine.workers, accumulation_steps(self.train))
+        rows: dict[str, dict[str, float]] = {}
+        for number, part in enumerate(parts, start=1):
+            rows.update(self.micro_step([self.pairs[index] for index in part], len(batch)))
+            if number == len(parts):
+                rows = {id_: row for found in self.engine.gather(rows) for id_, row in found.items()}
+                self.check({id_: row["loss"] for id_, row in rows.items()}, step)
+            self.engine.engine.step()
+        means = {name: sum(row[name] for row in rows.values()) / len(rows) for name in next(iter(rows.values()))}
+        self.state.losses.append(means["loss"])
+        self.state.seconds += time.perf_counter() - started
+        self.state.pairs += len(batch)
+        self.note("steps", step + 1, self.plan.steps, f"loss {means['loss']:.3f}")
+        if (step + 1) % self.train.log_every == 0 or step == 0:
+            speed = self.state.pairs / self.state.seconds
+            norm = self.engine.gradient_norm
+            self.log(step=step + 1, **means, learning_rate=rate, gradient_norm=norm, pairs_per_second=speed)
+
+    def micro_step(self, pairs: list[TokenPair], global_pairs: int) -> dict[str, dict[str, float]]:
+        """Forward and backward of one micro-batch; loss and metrics of each pair by id."""
+        batch = self.engine.batch(pairs or self.pairs[:1])
+        chosen_B, rejected_B = self.engine.engine(batch)
+        if not pairs:  # an incomplete last batch: the pass is needed by the other workers, its gradient is zero
+            self.engine.engine.backward((chosen_B.sum() + rejected_B.sum()) * 0.0, scale_wrt_gas=False)
+            return {}
+        known = torch.tensor([self.reference[pair.id] for pair in pairs], device=chosen_B.device)
+        logps = PairLogps(chosen_B, rejected_B, known[:, 0], known[:, 1])
+        losses_B = pair_losses(self.train.objective, logps, self.train.beta)
+        # DeepSpeed divides by the number of workers; the mean is over the global batch.
+        self.engine.engine.backward(losses_B.sum() * self.engine.workers / global_pairs, scale_wrt_gas=False)
+        columns = {"loss": losses_B.detach(), **pair_metrics(logps, self.train.beta)}
+        values = {name: column.tolist() for name, column in columns.items()}
+        return {pair.id: {name: column[at] for name, column in values.items()} for at, pair in enumerate(pairs)}
+
+    def check(self, losses: dict[str, float], step: int) -> None:
+        check_finite(losses, step + 1)
+        if step == 0:
+            check_first_losses(losses, OBJECTIVES[self.train.objective].start)
+
+    def evaluate(self, done: int) -> dict[str, float | int]:
+        scores = self.engine.score(self.heldout, lambda at: self.note("held-out", at, len(self.heldout)))
+        figures = heldout_figures(scores, self.reference, self.train.beta)
+        self.log(event="heldout", step=done, **figures)
+        return figures
+
+    def checkpoint(self, done: int) -> None:
+        self.note("checkpoint", done, self.plan.steps)
+        with tempfile.TemporaryDirectory(prefix="raylign-checkpoint-") as folder:
+            self.engine.save(Path(folder), asdict(self.state))
+            ray.train.report({"step": done}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def restore(self) -> State | None:
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            state = State(**self.engine.restore(Path(folder)))
+        if state.key != self.key:
+            raise TrainingError(
+                "the checkpoint in this run folder was trained on other pairs or from another model",
+                "name a new folder with --out, or delete the run's train folder",
+            )
+        return state
+
+    def export(self) -> None:
+        self.note("export", self.plan.steps, self.plan.steps)
+        model, weights = self.engine.model_and_state()
+        if self.engine.rank == 0 and weights is not None:
+            tokenizer = load_tokenizer(self.model, self.job.config.trust_remote_code)
+            export_model(self.job.export_path, model, weights, tokenizer)
+        self.engine.gather(None)  # no worker ends before the model is on disk
+
+    def note(self, phase: str, done: int, total: int, words: str = "") -> None:
+        """Tell the driver how far it is."""
+        if ray.train.get_context().get_world_rank() == 0:
+            write_json(self.job.progress_path, {"phase": phase, "done": done, "total": total, "note": words})
+
+    def log(self, **figures: Any) -> None:
+        """Append a line to the run's metrics."""
+        if self.engine.rank == 0:
+            RunFolder(self.job.run).log_metrics("train", **rounded(figures))

@@ -1,0 +1,42 @@
+"""The DeepSpeed configuration on CPU and on GPUs."""
+
+import pytest
+
+from raylign.config import TrainConfig
+from raylign.train.deepspeed_config import accumulation_steps, deepspeed_config
+
+
+def test_the_laptop_form_takes_deepspeeds_own_cpu_optimizer() -> None:
+    found = deepspeed_config(TrainConfig())
+    assert found["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": False}
+    assert found["zero_optimization"]["stage"] == 1
+    assert found["bf16"] == {"enabled": True}
+    assert found["optimizer"]["type"] == "AdamW"
+
+
+def test_a_gpu_keeps_its_optimizer_unless_told_otherwise() -> None:
+    gpu = TrainConfig(gpus_per_worker=1, workers=8, zero_stage=3, batch_size=64, micro_batch_size=2)
+    zero = deepspeed_config(gpu)["zero_optimization"]
+    assert "offload_optimizer" not in zero
+    assert zero["overlap_comm"] is True
+    assert zero["stage3_gather_16bit_weights_on_model_save"] is True
+    gpu.offload_optimizer = True
+    assert deepspeed_config(gpu)["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": True}
+
+
+@pytest.mark.parametrize(("workers", "micro", "batch", "steps"), [(1, 4, 4, 1), (2, 4, 64, 8), (4, 1, 4, 1)])
+def test_batch_sizes_agree(workers: int, micro: int, batch: int, steps: int) -> None:
+    train = TrainConfig(workers=workers, micro_batch_size=micro, batch_size=batch)
+    found = deepspeed_config(train)
+    assert accumulation_steps(train) == steps == found["gradient_accumulation_steps"]
+    assert found["train_batch_size"] == workers * found["train_micro_batch_size_per_gpu"] * steps
+
+
+def test_training_settings_arrive() -> None:
+    train = TrainConfig(dtype="fp32", weight_decay=0.1, learning_rate=2e-7, max_gradient_norm=0.5, zero_stage=2)
+    found = deepspeed_config(train)
+    assert found["bf16"] == {"enabled": False}
+    assert found["gradient_clipping"] == 0.5
+    assert found["optimizer"]["params"]["lr"] == 2e-7
+    assert found["optimizer"]["params"]["weight_decay"] == 0.1
+    assert found["zero_optimization"]["stage"] == 2

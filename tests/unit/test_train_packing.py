@@ -1,0 +1,175 @@
+"""Prompt-shared batches against the same pairs one row an answer: same log-probabilities, same gradients."""
+
+import copy
+import random
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from raylign.train import attention
+from raylign.train.attention import SEGMENTED
+from raylign.train.logprobs import token_logps
+from raylign.train.model_loading import why_not_shared
+from raylign.train.packing import common_prefix, pack
+from raylign.train.policy import Policy
+from raylign.train.tokens import TokenPair
+
+VOCABULARY = 97
+
+
+def tiny_llama(**changes: object) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    settings = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "initializer_range": 0.3,  # large, so that a token seen wrongly shows in the numbers
+        **changes,
+    }
+    return LlamaForCausalLM(LlamaConfig(**settings)).float()
+
+
+def random_pairs(seed: int = 0) -> list[TokenPair]:
+    """Five pairs: a common beginning, a prompt that ends where another's begins to differ, answers of one token."""
+    chance = random.Random(seed)
+
+    def ids(length: int) -> tuple[int, ...]:
+        return tuple(chance.randrange(VOCABULARY) for _ in range(length))
+
+    system = ids(6)
+    lengths = [(4, 7, 12), (0, 1, 9), (9, 15, 1), (3, 2, 2), (1, 30, 8)]
+    return [
+        TokenPair(str(index), system + ids(prompt), ids(chosen), ids(rejected))
+        for index, (prompt, chosen, rejected) in enumerate(lengths)
+    ]
+
+
+def logps_one_by_one(model: LlamaForCausalLM, pair: TokenPair, answer: tuple[int, ...]) -> torch.Tensor:
+    """Log-probability of an answer from the model's full logits, a sequence alone in its row."""
+    row = torch.tensor([[*pair.prompt_ids, *answer]])
+    logps = torch.log_softmax(model(row).logits[0].float(), dim=-1)
+    start = len(pair.prompt_ids) - 1
+    return logps[start:-1].gather(1, torch.tensor(answer)[:, None]).sum()
+
+
+def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
+    model.zero_grad()
+    loss.backward()
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_log_probabilities_and_gradients_equal_plain_forward_passes(
+    shared: bool, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fused:  # what a GPU, or a long segment, takes
+        monkeypatch.setattr(attention, "_SMALL_SCORES", 0)
+    plain, pairs = tiny_llama(), random_pairs()
+    expected_chosen = torch.stack([logps_one_by_one(plain, pair, pair.chosen_ids) for pair in pairs])
+    expected_rejected = torch.stack([logps_one_by_one(plain, pair, pair.rejected_ids) for pair in pairs])
+    weights = torch.tensor([0.3, -1.0, 2.0, 0.7, 1.1])  # every answer pulls differently
+    expected = gradients(plain, (weights * (expected_chosen - 0.5 * expected_rejected)).sum())
+
+    model = copy.deepcopy(plain)
+    if shared:
+        model.set_attn_implementation(SEGMENTED)
+    policy = Policy(model)
+    chosen_B, rejected_B = policy(pack(pairs, shared))
+    assert chosen_B.dtype == torch.float32
+    torch.testing.assert_close(chosen_B, expected_chosen, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rejected_B, expected_rejected, rtol=1e-5, atol=1e-5)
+    found = gradients(policy, (weights * (chosen_B - 0.5 * rejected_B)).sum())
+    assert (found - expected).norm() / expected.norm() < 1e-5
+
+
+def test_any_split_into_micro_batches_gives_the_same_gradient() -> None:
+    model, pairs = tiny_llama(), random_pairs(1)
+    model.set_attn_implementation(SEGMENTED)
+    policy = Policy(model)
+
+    def loss(part: list[TokenPair]) -> torch.Tensor:
+        chosen_B, rejected_B = policy(pack(part, shared=True))
+        return (chosen_B - rejected_B).sum() / len(pairs)
+
+    whole = gradients(policy, loss(pairs))
+    policy.zero_grad()
+    for pair in pairs:
+        loss([pair]).backward()
+    parts = torch.cat([parameter.grad.flatten() for parameter in policy.parameters() if parameter.grad is not None])
+    assert (parts - whole).norm() / whole.norm() < 1e-5
+
+
+def test_activation_checkpointing_changes_nothing() -> None:
+    model, pairs = tiny_llama(), random_pairs(2)
+    model.set_attn_implementation(SEGMENTED)
+    policy = Policy(model).train()
+    plain = gradients(policy, policy(pack(pairs, shared=True))[0].sum())
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    again = gradients(policy, policy(pack(pairs, shared=True))[0].sum())
+    assert (again - plain).norm() / plain.norm() < 1e-6
+
+
+def test_no_prompt_token_is_computed_twice() -> None:
+    """Prompts 6 + (4, 0, 9, 3, 1) share their first 6 tokens; answers hold 19 + 10 + 16 + 4 + 38 = 87 tokens."""
+    batch = pack(random_pairs(), shared=True)
+    assert batch.token_ids_RT.shape == (1, 6 + (4 + 0 + 9 + 3 + 1) + 87)
+    assert batch.target_N.numel() == 87
+
+
+def test_positions_of_both_answers_go_on_from_the_prompt() -> None:
+    pairs = [TokenPair("a", (1, 2, 3, 4), (5, 6), (7,)), TokenPair("b", (1, 2, 9), (5,), (6, 7))]
+    batch = pack(pairs, shared=True)
+    assert batch.token_ids_RT.tolist() == [[1, 2, 3, 4, 5, 6, 7, 9, 5, 6, 7]]
+    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 4, 2, 3, 3, 4]]
+    assert batch.read_N.tolist() == [3, 4, 3, 7, 7, 9]  # first tokens are read from the end of their prompt
+    assert batch.target_N.tolist() == [5, 6, 7, 5, 6, 7]
+    assert batch.answer_N.tolist() == [0, 0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "length"),
+    [([(1, 2, 3), (1, 2, 4), (1, 2)], 2), ([(5,), (6,)], 0), ([(1, 2)], 2), ([(2, 1), (2, 9), (2, 5, 5)], 1)],
+)
+def test_common_prefix(sequences: list[tuple[int, ...]], length: int) -> None:
+    assert common_prefix(sequences) == length
+
+
+def test_chunked_log_probabilities_equal_the_whole() -> None:
+    torch.manual_seed(3)
+    head = torch.nn.Linear(16, 50)
+    hidden = torch.randn(23, 16, requires_grad=True)
+    target = torch.randint(50, (23,))
+    weights = torch.randn(23)
+    (torch.log_softmax(head(hidden), -1).gather(1, target[:, None]).squeeze(1) * weights).sum().backward()
+    expected = [hidden.grad, head.weight.grad]
+    hidden.grad = head.weight.grad = None
+    (token_logps(hidden, target, head, chunk_tokens=5) * weights).sum().backward()
+    for found, wanted in zip([hidden.grad, head.weight.grad], expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_logits_are_never_held_for_more_than_one_chunk() -> None:
+    seen: list[int] = []
+    head = torch.nn.Linear(8, 40)
+    head.register_forward_hook(lambda module, given, made: seen.append(made.shape[0]))
+    hidden = torch.randn(30, 8, requires_grad=True)
+    token_logps(hidden, torch.randint(40, (30,)), head, chunk_tokens=8).sum().backward()
+    assert max(seen) == 8
+    assert len(seen) == 8  # four chunks forward, and the same four again for the backward pass
+
+
+def test_models_whose_attention_cannot_be_cut_are_padded_instead() -> None:
+    from transformers import Gemma2Config, Gemma2ForCausalLM, MistralConfig, MistralForCausalLM
+
+    small = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    mistral = MistralForCausalLM(MistralConfig(**small, **heads, sliding_window=16))
+    assert "sliding window" in (why_not_shared(mistral) or "")
+    gemma = Gemma2ForCausalLM(Gemma2Config(**small, **heads))
+    assert "sliding" in (why_not_shared(gemma) or "")
+    assert why_not_shared(tiny_llama()) is None

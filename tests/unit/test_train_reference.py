@@ -1,0 +1,103 @@
+"""The reference cache, the checks of the first and of every step, and a run's figures."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from raylign.errors import ModelError, TrainingError
+from raylign.train.figures import final_loss, heldout_figures
+from raylign.train.reference import (
+    check_finite,
+    check_first_losses,
+    load_reference,
+    reference_key,
+    reference_path,
+    save_reference,
+    weights_fingerprint,
+)
+from raylign.train.tokens import TokenPair
+
+PAIRS = [TokenPair("a", (1, 2), (3,), (4,)), TokenPair("b", (1,), (5, 6), (7,))]
+
+
+def model_folder(path: Path, value: float) -> Path:
+    path.mkdir()
+    (path / "config.json").write_text("{}")
+    save_file({"weight": torch.full((4,), value)}, path / "model.safetensors")
+    return path
+
+
+def test_cached_log_probabilities_come_back_to_the_bit(tmp_path: Path) -> None:
+    logps = {"a": (-1.1234567, -20.25), "b": (-0.1, -1 / 3)}
+    path = reference_path(tmp_path, "key")
+    save_reference(path, logps)
+    assert load_reference(path, ["b", "a"]) == logps
+    assert load_reference(path, ["a", "c"]) is None  # a pair is missing: the pass is done again
+    assert load_reference(reference_path(tmp_path, "other"), ["a"]) is None
+
+
+def test_the_key_changes_with_everything_the_numbers_depend_on(tmp_path: Path) -> None:
+    weights = weights_fingerprint(model_folder(tmp_path / "one", 1.0))
+    same = weights_fingerprint(model_folder(tmp_path / "copy", 1.0))
+    other = weights_fingerprint(model_folder(tmp_path / "two", 2.0))
+    assert weights == same != other
+    key = reference_key(weights, PAIRS, "bf16", "shared")
+    assert reference_key(same, list(PAIRS), "bf16", "shared") == key
+    changed = [
+        reference_key(other, PAIRS, "bf16", "shared"),
+        reference_key(weights, [PAIRS[0], replace(PAIRS[1], chosen_ids=(5, 7))], "bf16", "shared"),
+        reference_key(weights, PAIRS[:1], "bf16", "shared"),
+        reference_key(weights, PAIRS, "fp32", "shared"),
+        reference_key(weights, PAIRS, "bf16", "padded"),
+    ]
+    assert len({key, *changed}) == 6
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match="safetensors"):
+        weights_fingerprint(tmp_path)
+
+
+def test_one_wrong_pair_is_found_though_the_mean_is_right() -> None:
+    with pytest.raises(TrainingError, match=r"pair b is 1\.300") as caught:
+        check_first_losses({"a": 0.8, "b": 1.3, "c": 1.0, "d": 1.0}, 1.0)
+    assert "2 of 4" in caught.value.message
+    assert "reference" in caught.value.cure
+    check_first_losses({"a": 1.004, "b": 0.997}, 1.0)
+    with pytest.raises(TrainingError):
+        check_first_losses({"a": math.nan}, 1.0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_names_its_pair(bad: float) -> None:
+    with pytest.raises(TrainingError, match="pair b at step 7"):
+        check_finite({"a": 1.0, "b": bad}, 7)
+    check_finite({"a": 1.0}, 7)
+
+
+def test_heldout_figures_by_hand() -> None:
+    """β = 0.1; a: rewards 0.1 · (2, −3), b: 0.1 · (−1, 1). Margins 0.5 and −0.2; one of two pairs is won."""
+    policy = {"a": (-8.0, -13.0), "b": (-6.0, -4.0)}
+    reference = {"a": (-10.0, -10.0), "b": (-5.0, -5.0), "unused": (0.0, 0.0)}
+    assert heldout_figures(policy, reference, 0.1) == pytest.approx(
+        {
+            "pairs": 2,
+            "reward_accuracy": 0.5,
+            "reward_margin": 0.15,
+            "reward_chosen": 0.05,
+            "reward_rejected": -0.1,
+            "logps_chosen": -7.0,
+            "logps_rejected": -8.5,
+        }
+    )
+    assert heldout_figures({}, reference, 0.1) == {"pairs": 0}
+
+
+def test_the_final_loss_is_the_mean_of_the_last_tenth() -> None:
+    assert final_loss([9.0] * 18 + [0.5, 0.25]) == 0.375
+    assert final_loss([0.7]) == 0.7

@@ -1,0 +1,139 @@
+"""From messages to token ids: one BOS, the boundary in the right place, nothing cut unnoticed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from raylign.records import Message, Pair
+from raylign.train.tokens import TokenPair, encode_pair, encode_pairs
+
+
+def pair(chosen: str, rejected: str, prompt: list[Message] | None = None, name: str = "p") -> Pair:
+    return Pair(
+        id=name,
+        prompt=prompt or [Message(role="user", content="Name a colour.")],
+        chosen=[Message(role="assistant", content=chosen)],
+        rejected=[Message(role="assistant", content=rejected)],
+        rationale="",
+        split="train",
+        source="",
+        jaccard=0.0,
+        levenshtein=0.0,
+        length_ratio=1.0,
+        prompt_id="",
+        draft_id="",
+        revision_id="",
+        target_model="",
+        reviser_model="",
+        template="",
+    )
+
+
+@pytest.fixture(scope="session")
+def bundled_tokenizer(bundled_model: Path) -> Any:
+    return AutoTokenizer.from_pretrained(bundled_model)
+
+
+@pytest.fixture
+def words_tokenizer() -> PreTrainedTokenizerFast:
+    """A word-level tokenizer that puts a BOS before every text, as Llama's does."""
+    words = ["<unk>", "<s>", "</s>", "<user>", "<bot>", "<think>", "red", "blue", "hello", "Name", "a", "colour", "."]
+    core = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<unk>", bos_token="<s>", eos_token="</s>",
+        additional_special_tokens=["<user>", "<bot>", "<think>"],
+    )  # fmt: skip
+    assert tokenizer("red")["input_ids"] == [1, 6]
+    return tokenizer
+
+
+WITH_BOS = (
+    "{{ bos_token }}{% for m in messages %}{{ '<user> ' if m.role == 'user' else '<bot> ' }}{{ m.content }} "
+    "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<bot> {% endif %}"
+)
+
+
+def encoded(example: Pair, tokenizer: Any, max_length: int = 100) -> TokenPair:
+    found = encode_pair(example, tokenizer, max_length)
+    assert isinstance(found, TokenPair), found
+    return found
+
+
+def test_the_bundled_model_sees_what_it_generates_from(bundled_tokenizer: Any) -> None:
+    example = pair("Blue.", "The colour that I would name is red, I think.")
+    found = encoded(example, bundled_tokenizer)
+    generation = bundled_tokenizer.apply_chat_template(example.prompt, add_generation_prompt=True)["input_ids"]
+    assert list(found.prompt_ids) == generation
+    assert bundled_tokenizer.decode(found.chosen_ids) == "Blue.<|im_end|>"  # and not the template's newline
+    assert bundled_tokenizer.decode(found.rejected_ids).startswith("The colour that")
+
+
+def test_a_template_that_writes_the_bos_gets_no_second_one(words_tokenizer: Any) -> None:
+    words_tokenizer.chat_template = WITH_BOS
+    found = encoded(pair("blue", "red"), words_tokenizer)
+    assert words_tokenizer.decode(found.prompt_ids) == "<s> <user> Name a colour. <bot>"
+    assert [*found.prompt_ids, *found.chosen_ids].count(1) == 1
+    assert found.chosen_ids == (7, 2)
+
+
+def test_without_a_template_the_tokenizer_writes_the_only_bos(words_tokenizer: Any) -> None:
+    found = encoded(pair("blue", "red"), words_tokenizer)
+    assert found.prompt_ids[0] == 1
+    assert [*found.prompt_ids, *found.chosen_ids].count(1) == 1
+    assert found.chosen_ids == (7, 2)
+    assert found.rejected_ids == (6, 2)
+
+
+def test_a_template_that_opens_a_turn_otherwise_than_it_closes_one(words_tokenizer: Any) -> None:
+    """The generation prompt ends in <think>, which a finished turn does not have: the answer is found behind it."""
+    words_tokenizer.chat_template = WITH_BOS.replace("<bot> {% endif %}", "<bot> <think> {% endif %}")
+    found = encoded(pair("blue", "red"), words_tokenizer)
+    assert words_tokenizer.decode(found.prompt_ids) == "<s> <user> Name a colour. <bot>"
+    assert found.chosen_ids == (7, 2)
+
+
+def test_several_turns_and_a_system_text_stay_in_the_prompt(bundled_tokenizer: Any) -> None:
+    prompt = [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Hello"),
+        Message(role="assistant", content="Hello, blue sky."),
+        Message(role="user", content="Blue?"),
+    ]
+    found = encoded(pair("Blue.", "Red.", prompt), bundled_tokenizer)
+    text = bundled_tokenizer.decode(found.prompt_ids)
+    assert text.count("<|im_start|>") == 5
+    assert text.endswith("Blue?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_what_cannot_be_used_is_dropped_and_counted(bundled_tokenizer: Any) -> None:
+    two_answers = pair("Blue.", "Red.", name="two")
+    two_answers.chosen.append(Message(role="assistant", content="Or green."))
+    rows = [
+        pair("Blue.", "Red.", name="good"),
+        pair("Blue.", "Red " * 200, name="long"),
+        pair("Blue.", "Blue.", name="same"),
+        pair("  \n", "Red.", name="empty"),
+        two_answers,
+    ]
+    usable, dropped = encode_pairs(rows, bundled_tokenizer, max_length=100)
+    assert [found.id for found in usable] == ["good"]
+    assert dropped == {"too_long": 1, "same_tokens": 1, "empty_answer": 1, "not_one_answer": 1}
+
+
+def test_the_longest_allowed_pair_is_kept_whole(bundled_tokenizer: Any) -> None:
+    example = pair("Blue.", "The colour that I would name is red, I think.")
+    found = encoded(example, bundled_tokenizer)
+    exact = len(found.prompt_ids) + len(found.rejected_ids)
+    assert encode_pair(example, bundled_tokenizer, exact) == found
+    assert encode_pair(example, bundled_tokenizer, exact - 1) == "too_long"
+
+
+def test_a_template_that_refuses_a_conversation_is_a_reason(words_tokenizer: Any) -> None:
+    words_tokenizer.chat_template = "{{ raise_exception('no') }}"
+    assert encode_pair(pair("blue", "red"), words_tokenizer, 100) == "template"
