@@ -69,10 +69,7 @@ class ReviseConfig:
     """Name of the environment variable that holds the key; null for an endpoint without one."""
     template: str = field(default="guideline", metadata={"allowed": ("clair", "guideline")})
     """`clair`: reasoning, then the corrected answer; `guideline`: a rule only the reviser sees, reply = revision."""
-    guideline: str = (
-        "You are an editor. Whatever the user asks, reply with one short, clear sentence "
-        "that answers it directly. No lists, no introduction, no closing remark."
-    )
+    guideline: str = "Answer with one short, clear sentence."
     """The rule of the `guideline` template."""
     max_tokens: int = field(default=96, metadata={"low": 1})
     """Longest reply, in tokens."""
