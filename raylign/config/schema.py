@@ -122,7 +122,7 @@ class TrainConfig:
     """Preference objective; arXiv 2408.06266 names when each fits."""
     beta: float = field(default=0.1, metadata={"above": 0.0})
     """Strength of the anchor to the reference model."""
-    learning_rate: float = field(default=5e-6, metadata={"above": 0.0})
+    learning_rate: float = field(default=1e-5, metadata={"above": 0.0})
     """Peak learning rate."""
     schedule: str = field(default="linear", metadata={"allowed": ("constant", "linear", "cosine")})
     """Learning-rate decay after warm-up, down to zero."""
@@ -134,9 +134,9 @@ class TrainConfig:
     """Gradients are clipped to this norm."""
     epochs: int = field(default=1, metadata={"low": 1})
     """Passes over the pairs."""
-    batch_size: int = field(default=4, metadata={"low": 1})
+    batch_size: int = field(default=8, metadata={"low": 1})
     """Pairs an optimizer step, over all workers."""
-    micro_batch_size: int = field(default=4, metadata={"low": 1})
+    micro_batch_size: int = field(default=8, metadata={"low": 1})
     """Pairs a worker packs into one forward and backward pass."""
     max_length: int = field(default=1024, metadata={"low": 8})
     """Longest prompt and answer together, in tokens; a pair with a longer side is dropped and counted."""
@@ -156,9 +156,9 @@ class TrainConfig:
     """Recompute activations in the backward pass to save memory."""
     log_every: int = field(default=5, metadata={"low": 1})
     """Steps between lines of training metrics."""
-    evaluate_every: int = field(default=25, metadata={"low": 1})
+    evaluate_every: int = field(default=20, metadata={"low": 1})
     """Steps between held-out evaluations; one always runs at the end."""
-    checkpoint_every: int = field(default=25, metadata={"low": 1})
+    checkpoint_every: int = field(default=20, metadata={"low": 1})
     """Steps between checkpoints."""
     checkpoints_kept: int = field(default=2, metadata={"low": 1})
     """Checkpoints kept on disk."""

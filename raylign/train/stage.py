@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from raylign.config.schema import LoopConfig, TrainConfig
-from raylign.errors import InputError, PlanError, TrainingError, find_raylign_error
+from raylign.errors import InputError, TrainingError, find_raylign_error
 from raylign.model import BUNDLED, resolve_model
 from raylign.parts import part_paths, read_records
 from raylign.records import Pair
+from raylign.room import require_room
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen, StageProgress
 from raylign.train.job import Job
@@ -32,14 +33,20 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     Raises:
         InputError: no pairs where they should be, or none that can be used.
         ModelError: the target model is missing or cannot be loaded.
-        PlanError: a private local cluster is too small for the workers.
+        PlanError: the cluster has no room for the workers and cannot grow to it.
         TrainingError: training failed, or its own checks refused to go on.
     """
     model = resolve_model(config.model)
     job = Job(config, config.model if config.model == BUNDLED else model, folder.path.resolve())
     folder.stage("train")
     dropped = _prepare_tokens(job, model)
-    _check_places(config)
+    train = config.train
+    require_room(
+        "training",
+        cpus=train.workers * train.cpus_per_worker,
+        gpus=train.workers * train.gpus_per_worker,
+        cure="add nodes, raise cluster.local_cpus, or lower train.workers or what each worker reserves",
+    )
     job.progress_path.unlink(missing_ok=True)
     with screen.stage("train") as progress:
         figures = _fit(job, folder, progress)
@@ -76,24 +83,6 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, int]:
             )
         job.save_tokens(split, usable)
     return dropped
-
-
-def _check_places(config: LoopConfig) -> None:
-    """Refuse what a private local cluster, which cannot grow, could never place."""
-    import ray
-
-    needed = config.train.workers * config.train.cpus_per_worker
-    gpus_needed = config.train.workers * config.train.gpus_per_worker
-    if config.cluster.address or os.environ.get("RAY_ADDRESS"):
-        return
-    there = ray.cluster_resources()
-    if there.get("CPU", 0) < needed or there.get("GPU", 0) < gpus_needed:
-        raise PlanError(
-            f"train needs {needed:g} CPUs and {gpus_needed} GPUs and the local cluster has "
-            f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}",
-            "lower train.workers, train.cpus_per_worker or train.gpus_per_worker, raise cluster.local_cpus, "
-            "or name a cluster with cluster.address",
-        )
 
 
 def _fit(job: Job, folder: RunFolder, progress: StageProgress) -> dict[str, Any]:

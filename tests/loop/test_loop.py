@@ -22,6 +22,7 @@ SMALL = (
     "evaluate.max_tokens=48",
     "evaluate.bootstrap_samples=500",
     "train.batch_size=4",
+    "train.micro_batch_size=4",
 )
 
 
