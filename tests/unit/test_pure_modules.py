@@ -19,6 +19,7 @@ WITHOUT_TORCH = [
     *(f"raylign.pairs.{name}" for name in ("filters", "contrast", "build")),
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
     "raylign.serve.plan",
+    "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
     *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "format", "record", "page")),
 ]
