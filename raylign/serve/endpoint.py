@@ -21,7 +21,7 @@ from raylign.serve.reason import startup_failure
 APPLICATION = "raylign"
 START_SECONDS = 1800.0
 """Longest wait for the engines; a failing one is noticed at once, so this is for large models and new machines."""
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_LOOKS = 1.0
 _FIRST_ANSWER_SECONDS = 120.0
 
 

@@ -90,7 +90,7 @@ def _attend_products(
         mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril()
     grouped = query.reshape(groups, heads // groups * length, size) * (scaling if scaling is not None else size**-0.5)
     scores = torch.bmm(grouped, key[0].transpose(1, 2)).view(groups, -1, length, seen)
-    weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = torch.softmax(scores.masked_fill_(~mask, float("-inf")), dim=-1)
     return torch.bmm(weights.view(groups, -1, seen), value[0]).view(1, heads, length, size)
 
 
