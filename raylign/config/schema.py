@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OBJECTIVES = ("apo_zero", "apo_down", "dpo")
-FILTERS = ("empty", "cut_off", "identical", "marker_leak", "too_short", "too_long", "contrast")
+FILTERS = ("empty", "cut_off", "identical", "marker_leak", "repetitive", "too_short", "too_long", "contrast")
 
 
 @dataclass
@@ -96,10 +96,12 @@ class PairsConfig:
     """Which revisions become pairs."""
 
     filters: list[str] = field(
-        default_factory=lambda: ["empty", "cut_off", "identical", "marker_leak", "too_short", "too_long"],
+        default_factory=lambda: [name for name in FILTERS if name != "contrast"],
         metadata={"allowed": FILTERS},
     )
     """Filters that run, in this order; the first that objects names the reason."""
+    max_repeated_4grams: float = field(default=0.2, metadata={"low": 0.0, "high": 1.0})
+    """`repetitive`: a revision of whose four-word runs more than this share repeat an earlier one is rejected."""
     min_chosen_characters: int = field(default=8, metadata={"low": 1})
     """`too_short`: a revision shorter than this is rejected."""
     max_length_ratio: float = field(default=4.0, metadata={"above": 0.0})
@@ -122,7 +124,7 @@ class TrainConfig:
     """Preference objective; arXiv 2408.06266 names when each fits."""
     beta: float = field(default=0.1, metadata={"above": 0.0})
     """Strength of the anchor to the reference model."""
-    learning_rate: float = field(default=1e-5, metadata={"above": 0.0})
+    learning_rate: float = field(default=7e-6, metadata={"above": 0.0})
     """Peak learning rate."""
     schedule: str = field(default="linear", metadata={"allowed": ("constant", "linear", "cosine")})
     """Learning-rate decay after warm-up, down to zero."""

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raylign.evaluate.guards import empty_share, ended_share, mean_token_logprob, repeated_4grams
+from raylign.evaluate.guards import empty_share, ended_share, mean_token_logprob
 from raylign.evaluate.rows import SIDES, Answer, Question, Side
 from raylign.evaluate.statistics import Estimate, mean_difference, relative_change
+from raylign.repetition import repeated_4grams
 
 
 @dataclass(frozen=True)

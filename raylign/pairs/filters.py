@@ -6,6 +6,7 @@ from collections.abc import Callable
 from raylign.config import PairsConfig
 from raylign.pairs.contrast import jaccard
 from raylign.records import Revision
+from raylign.repetition import repeated_4grams
 from raylign.revise.parse import IDENTIFIER
 
 # The identifiers and tags of raylign's own templates, and the control tokens of common chat formats.
@@ -45,6 +46,11 @@ def _marker_leak(revision: Revision, pairs: PairsConfig) -> str | None:
     return f"the revision holds {found[0]!r}" if found else None
 
 
+def _repetitive(revision: Revision, pairs: PairsConfig) -> str | None:
+    share = repeated_4grams([revision.revision])
+    return f"{share:.0%} of its four-word runs repeat" if share > pairs.max_repeated_4grams else None
+
+
 def _too_short(revision: Revision, pairs: PairsConfig) -> str | None:
     length = len(revision.revision.strip())
     return f"{length} characters" if length < pairs.min_chosen_characters else None
@@ -65,6 +71,7 @@ _FILTERS: dict[str, Callable[[Revision, PairsConfig], str | None]] = {
     "cut_off": _cut_off,
     "identical": _identical,
     "marker_leak": _marker_leak,
+    "repetitive": _repetitive,
     "too_short": _too_short,
     "too_long": _too_long,
     "contrast": _contrast,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from raylign.evaluate.guards import empty_share, ended_share, mean_token_logprob, repeated_4grams
+from raylign.evaluate.guards import empty_share, ended_share, mean_token_logprob
+from raylign.repetition import repeated_4grams
 
 
 def test_repetition_counted_by_hand() -> None:

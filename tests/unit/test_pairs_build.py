@@ -52,8 +52,9 @@ def test_the_id_follows_the_revision() -> None:
         ({"revision": "{corrected_student_solution} It is Paris."}, "marker_leak"),
         ({"revision": "It is Paris.<|im_end|>"}, "marker_leak"),
         ({"revision": "It is Paris.</student_solution>"}, "marker_leak"),
+        ({"revision": "It is Paris, " * 6}, "repetitive"),
         ({"revision": "Paris."}, "too_short"),
-        ({"revision": "Paris " * 17}, "too_long"),
+        ({"revision": " ".join(f"Paris{n}" for n in range(17))}, "too_long"),
     ],
 )
 def test_reasons(changes: dict[str, str], expected: str) -> None:
