@@ -38,5 +38,5 @@ def logical_cpus_needed(engines: int, cpus_per_engine: float) -> float:
     return engines * cpus_per_engine + HELPER_CPUS
 
 
-HELPER_CPUS = 3.0
-"""Ray Data's read, template, tokenise, detokenise and map stages: fractional each, with room to make progress."""
+HELPER_CPUS = 1.0
+"""Ray Data's read and map stages: fractional each, with room to make progress."""

@@ -16,7 +16,6 @@ from raylign.sample.drafts import sampling_parameters, to_draft
 from raylign.screen import Screen, StageProgress
 
 _OUTPUTS = ("prompt_id", "generated_text", "num_generated_tokens", "num_input_tokens", "__inference_error__")
-_HELPER_STAGE = {"num_cpus": 0.25, "concurrency": 1}
 
 
 def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     waiting = [prompt for prompt in prompts if prompt.id not in drafted]
     if waiting:
         model = resolve_model(config.model)
-        _check_chat_template(model, config.trust_remote_code)
+        tokenizer = _load_tokenizer(model, config.trust_remote_code)
         require_room(
             "sampling",
             cpus=logical_cpus_needed(config.sample.engines_min, config.sample.cpus_per_engine),
@@ -45,20 +44,30 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
             cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
         )
         with screen.stage("sample") as progress, PartWriter(drafts_folder, Draft, rows_per_part=500) as writer:
-            _draft(config, model, waiting, len(prompts), writer, progress)
+            rows = [{"prompt_id": prompt.id, "tokenized_prompt": _token_ids(tokenizer, prompt)} for prompt in waiting]
+            dataset = _processor(config, model)(_dataset(rows, config.sample.batch_size))
+            _collect(dataset, config, waiting, len(prompts), writer, progress)
     return _figures(read_records(drafts_folder, Draft))
 
 
-def _draft(
-    config: LoopConfig, model: str, waiting: list[Prompt], total: int, writer: PartWriter, progress: StageProgress
-) -> None:
+def _token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
+    """The prompt as the chat template renders it, which writes its own BOS: none is added to it."""
+    text = tokenizer.apply_chat_template(prompt.messages, tokenize=False, add_generation_prompt=True)
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _dataset(rows: list[dict[str, Any]], batch_size: int) -> Any:
+    """Blocks of one engine batch each, so that the first drafts arrive after one batch and not at the end."""
     import ray.data
 
+    return ray.data.from_items(rows, override_num_blocks=max(1, len(rows) // batch_size))
+
+
+def _collect(
+    dataset: Any, config: LoopConfig, waiting: list[Prompt], total: int, writer: PartWriter, progress: StageProgress
+) -> None:
     by_id = {prompt.id: prompt for prompt in waiting}
-    # Blocks of one engine batch each, so that the first drafts arrive after one batch and not at the end.
-    blocks = max(1, len(waiting) // config.sample.batch_size)
-    rows = [{"prompt_id": prompt.id, "messages": prompt.messages} for prompt in waiting]
-    dataset = _processor(config, model)(ray.data.from_items(rows, override_num_blocks=blocks))
     done, tokens = total - len(waiting), 0
     progress.update(done, total, "starting engines")
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -95,9 +104,11 @@ def _processor(config: LoopConfig, model: str) -> Any:
         placement_group_config={"bundles": [bundle] * max(1, sample.gpus_per_engine)},
         accelerator_type=None,
         should_continue_on_error=True,
-        chat_template_stage=dict(_HELPER_STAGE),
-        tokenize_stage=dict(_HELPER_STAGE),
-        detokenize_stage=dict(_HELPER_STAGE),
+        # Prompts come as token ids and the engine gives text: no helper stage, whose actors would each load the
+        # tokenizer, hold a CPU, and add special tokens to what the template has written.
+        chat_template_stage=False,
+        tokenize_stage=False,
+        detokenize_stage=False,
         log_engine_metrics=False,
         runtime_env={
             "env_vars": engine_environment(
@@ -107,14 +118,14 @@ def _processor(config: LoopConfig, model: str) -> Any:
     )
     return build_processor(
         settings,
-        preprocess=lambda row: {"messages": row["messages"], "sampling_params": dict(parameters)},
+        preprocess=lambda row: {"sampling_params": dict(parameters)},
         postprocess=lambda row: {name: row.get(name) for name in _OUTPUTS},
         preprocess_map_kwargs={"num_cpus": 0.25},
         postprocess_map_kwargs={"num_cpus": 0.25},
     )
 
 
-def _check_chat_template(model: str, trust_remote_code: bool) -> None:
+def _load_tokenizer(model: str, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
@@ -126,6 +137,7 @@ def _check_chat_template(model: str, trust_remote_code: bool) -> None:
         ) from error
     if not tokenizer.chat_template:
         raise ModelError(f"model {model} has no chat template", "use an instruct model, or add a chat_template.jinja")
+    return tokenizer
 
 
 def _figures(drafts: list[Draft]) -> dict[str, Any]:

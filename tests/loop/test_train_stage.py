@@ -23,7 +23,13 @@ from raylign.train.stage import run
 pytestmark = pytest.mark.loop
 
 WORDS = ["river", "stone", "lamp", "garden", "winter", "bread", "clock", "window", "paper", "music", "cloud"]
-BASE = ["train.batch_size=4", "train.learning_rate=1e-3", "train.warmup_share=0", "train.log_every=1"]
+BASE = [
+    "train.batch_size=4",
+    "train.micro_batch_size=4",
+    "train.learning_rate=1e-3",
+    "train.warmup_share=0",
+    "train.log_every=1",
+]
 BASE += ["train.cpus_per_worker=1", "train.dtype=fp32", "train.checkpoint_every=100"]
 
 

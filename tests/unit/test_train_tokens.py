@@ -77,7 +77,7 @@ def test_the_bundled_model_sees_what_it_generates_from(bundled_tokenizer: Any) -
 def test_a_template_that_writes_the_bos_gets_no_second_one(words_tokenizer: Any) -> None:
     words_tokenizer.chat_template = WITH_BOS
     found = encoded(pair("blue", "red"), words_tokenizer)
-    assert words_tokenizer.decode(found.prompt_ids) == "<s> <user> Name a colour. <bot>"
+    assert words_tokenizer.decode(found.prompt_ids) == "<s> <user> Name a colour . <bot>"
     assert [*found.prompt_ids, *found.chosen_ids].count(1) == 1
     assert found.chosen_ids == (7, 2)
 
@@ -94,7 +94,7 @@ def test_a_template_that_opens_a_turn_otherwise_than_it_closes_one(words_tokeniz
     """The generation prompt ends in <think>, which a finished turn does not have: the answer is found behind it."""
     words_tokenizer.chat_template = WITH_BOS.replace("<bot> {% endif %}", "<bot> <think> {% endif %}")
     found = encoded(pair("blue", "red"), words_tokenizer)
-    assert words_tokenizer.decode(found.prompt_ids) == "<s> <user> Name a colour. <bot>"
+    assert words_tokenizer.decode(found.prompt_ids) == "<s> <user> Name a colour . <bot>"
     assert found.chosen_ids == (7, 2)
 
 
