@@ -35,7 +35,7 @@ class PromptsConfig:
 class SampleConfig:
     """How the target model drafts an answer to each prompt."""
 
-    max_tokens: int = field(default=128, metadata={"low": 1})
+    max_tokens: int = field(default=96, metadata={"low": 1})
     """Longest draft, in tokens; a draft that reaches it is marked as cut off."""
     temperature: float = field(default=0.7, metadata={"low": 0.0})
     """Sampling temperature; 0 is greedy."""
@@ -160,7 +160,7 @@ class TrainConfig:
     """Steps between lines of training metrics."""
     evaluate_every: int = field(default=20, metadata={"low": 1})
     """Steps between held-out evaluations; one always runs at the end."""
-    checkpoint_every: int = field(default=20, metadata={"low": 1})
+    checkpoint_every: int = field(default=50, metadata={"low": 1})
     """Steps between checkpoints."""
     checkpoints_kept: int = field(default=2, metadata={"low": 1})
     """Checkpoints kept on disk."""
