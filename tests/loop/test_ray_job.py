@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -34,7 +35,7 @@ def free_ports(count: int) -> list[int]:
 def cluster() -> Iterator[dict[str, str]]:
     """A Ray head started as a cluster's would be, with the reviser's key in its environment; yields a client's one."""
     folder = Path(tempfile.mkdtemp(prefix="rj-", dir="/tmp"))
-    gcs, dashboard, client = free_ports(3)
+    gcs, dashboard, client, agent = free_ports(4)
     environment = {
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -42,10 +43,15 @@ def cluster() -> Iterator[dict[str, str]]:
         "VLLM_CPU_KVCACHE_SPACE": "1",
     }
     environment.pop("RAY_ADDRESS", None)
+    token = folder / "auth_token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     start = [
-        str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=8", "--node-ip-address=127.0.0.1",
+        str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=8",
         f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
-        f"--ray-client-server-port={client}", "--object-store-memory=200000000", f"--temp-dir={folder}",
+        f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}",
+        "--object-store-memory=200000000", f"--temp-dir={folder}",
         "--disable-usage-stats",
     ]  # fmt: skip
     head = subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -60,11 +66,12 @@ def wait_for_dashboard(client: dict[str, str]) -> None:
 
     for _ in range(120):
         try:
-            if httpx.get(f"{client['RAY_API_SERVER_ADDRESS']}/api/version", timeout=2).status_code == 200:
-                return
+            answer = httpx.get(f"{client['RAY_API_SERVER_ADDRESS']}/api/version", timeout=2, trust_env=False)
         except httpx.HTTPError:
-            pass
-        time.sleep(0.5)
+            time.sleep(0.5)
+        else:
+            assert answer.status_code == 401, "a request without the token must be turned away"
+            return
     raise AssertionError("the cluster's job server did not come up within a minute")
 
 
@@ -78,7 +85,7 @@ def test_pairs_job(cluster: dict[str, str], tmp_path: Path, bundled_model: Path)
             "prompts.limit=6", "sample.max_tokens=24", "revise.model=editor", f"revise.base_url={provider.url}",
             "revise.api_key_env=REVISER_KEY",
         ]  # fmt: skip
-        job = subprocess.run(submit, env=cluster, capture_output=True, text=True, timeout=400)
+        job = run_when_ready(submit, cluster)
     assert job.returncode == 0, job.stdout + job.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["drafts"] == 6
@@ -90,6 +97,16 @@ def test_pairs_job(cluster: dict[str, str], tmp_path: Path, bundled_model: Path)
     assert KEY not in job.stdout + job.stderr + listing
     assert files_with(KEY, out) == []
     assert files_with(KEY, Path(cluster["session"])) == []
+
+
+def run_when_ready(submit: list[str], client: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Submit, again while the new cluster's first node has no agent yet to take a job."""
+    for _ in range(15):
+        job = subprocess.run(submit, env=client, capture_output=True, text=True, timeout=400)
+        if "No available agent" not in job.stderr + job.stdout:
+            break
+        time.sleep(2)
+    return job
 
 
 def working_copy(folder: Path) -> Path:
