@@ -111,6 +111,8 @@ class Pair:
     target_model: str
     reviser_model: str
     template: str
+    rejected_cut_off: bool = False
+    """The rejected answer was cut by its token limit, so it has no end of turn to be trained on."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def _pair(draft: Draft, revision: Revision) -> Pair:
         target_model=draft.model,
         reviser_model=revision.reviser_model,
         template=revision.template,
+        rejected_cut_off=draft.cut_off,
     )
 
 

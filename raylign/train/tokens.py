@@ -19,7 +19,7 @@ Reason = Literal["not_one_answer", "empty_answer", "template", "same_tokens", "t
 
 @dataclass(frozen=True)
 class TokenPair:
-    """A pair as token ids; both answers continue the same prompt and end with the end-of-turn token."""
+    """A pair as token ids; both answers continue the same prompt and, unless cut, end with the end-of-turn token."""
 
     id: str
     prompt_ids: tuple[int, ...]
@@ -58,11 +58,17 @@ def encode_pair(pair: Pair, tokenizer: Any, max_length: int) -> TokenPair | Reas
     rejected = _encode_side(tokenizer, pair.prompt, pair.rejected)
     if chosen is None or rejected is None or chosen[0] != rejected[0]:
         return "template"
-    if chosen[1] == rejected[1]:
+    prompt_ids, chosen_ids, rejected_ids = chosen[0], chosen[1], rejected[1]
+    if pair.rejected_cut_off and rejected_ids[-1] == tokenizer.eos_token_id:
+        # The model did not stop there: an end of turn that is trained down would teach it to go on for ever.
+        rejected_ids = rejected_ids[:-1]
+    if chosen_ids == rejected_ids:
         return "same_tokens"
-    if len(chosen[0]) + max(len(chosen[1]), len(rejected[1])) > max_length:
+    if not rejected_ids:
+        return "empty_answer"
+    if len(prompt_ids) + max(len(chosen_ids), len(rejected_ids)) > max_length:
         return "too_long"
-    return TokenPair(pair.id, tuple(chosen[0]), tuple(chosen[1]), tuple(rejected[1]))
+    return TokenPair(pair.id, tuple(prompt_ids), tuple(chosen_ids), tuple(rejected_ids))
 
 
 def _encode_side(tokenizer: Any, prompt: list[Message], answer: list[Message]) -> tuple[list[int], list[int]] | None:

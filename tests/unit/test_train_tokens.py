@@ -1,5 +1,6 @@
 """From messages to token ids: one BOS, the boundary in the right place, nothing cut unnoticed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,12 @@ def test_the_longest_allowed_pair_is_kept_whole(bundled_tokenizer: Any) -> None:
 def test_a_template_that_refuses_a_conversation_is_a_reason(words_tokenizer: Any) -> None:
     words_tokenizer.chat_template = "{{ raise_exception('no') }}"
     assert encode_pair(pair("blue", "red"), words_tokenizer, 100) == "template"
+
+
+def test_a_cut_draft_is_not_trained_to_go_on_where_it_did_not_stop(bundled_tokenizer: Any) -> None:
+    whole = encoded(pair("Blue.", "Red, because it is"), bundled_tokenizer)
+    cut = encoded(replace(pair("Blue.", "Red, because it is"), rejected_cut_off=True), bundled_tokenizer)
+    assert whole.rejected_ids[-1] == bundled_tokenizer.eos_token_id
+    assert cut.rejected_ids == whole.rejected_ids[:-1]
+    assert cut.chosen_ids == whole.chosen_ids
+    assert cut.chosen_ids[-1] == bundled_tokenizer.eos_token_id
