@@ -11,10 +11,10 @@ import pyarrow as pa
 from raylign.config import ReviseConfig
 from raylign.records import Draft, Message, Revision, to_table
 from raylign.revise.client import ChatClient
-from raylign.revise.failures import Failure, explain_fatal
+from raylign.revise.failures import Failure, explain_fatal, explain_gone
 from raylign.revise.limiter import Lease, estimate_tokens
 from raylign.revise.limiter_actor import start_limiter
-from raylign.revise.reasons import Reason
+from raylign.revise.reasons import TRANSIENT, Reason
 from raylign.revise.replies import Reply
 from raylign.revise.retry import retry_delay
 from raylign.revise.rows import Call, to_revision
@@ -64,6 +64,9 @@ class Reviser:
                 break
             delay = retry_delay(outcome, attempt, self.revise.max_attempts, random.random())
             if delay is None:
+                if outcome.reason in TRANSIENT:
+                    cause = explain_gone(self.base_url, outcome.reason, outcome.detail)
+                    await self.limiter.give_up.remote(str(cause))
                 break
             await asyncio.sleep(delay)
         return call
@@ -77,6 +80,9 @@ class Reviser:
                     return None
                 if lease.refused:
                     return Failure(Reason.TOO_LARGE, lease.refused)
+                if lease.stopped:
+                    self.stopped_by = Failure(Reason.STOPPED, lease.stopped)
+                    break
                 await asyncio.sleep(lease.wait_seconds)
             return self.stopped_by
 
@@ -84,12 +90,13 @@ class Reviser:
         revise = self.revise
         outcome = await self.client.complete(self.served_name, messages, revise.max_tokens, revise.temperature)
         if isinstance(outcome, Reply):
-            if used := outcome.prompt_tokens + outcome.reply_tokens:
-                self.limiter.settle.remote(tokens, used)
+            # An endpoint that states no usage is taken at the estimate.
+            self.limiter.settle.remote(tokens, outcome.prompt_tokens + outcome.reply_tokens or tokens)
             return outcome
         if outcome.fatal:
             error = explain_fatal(outcome, self.base_url, revise.model, revise.api_key_env)
             self.stopped_by = outcome = Failure(Reason.STOPPED, str(error))
+            await self.limiter.stop.remote(str(error))
         elif outcome.retry_after_seconds:
             await self.limiter.pause.remote(outcome.retry_after_seconds)
         return outcome

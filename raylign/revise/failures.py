@@ -38,6 +38,14 @@ def failure_of_status(status: int, code: str, detail: str, retry_after_seconds: 
     return Failure(reason, detail, retry_after_seconds, fatal, status)
 
 
+def explain_gone(base_url: str, status: str, detail: str) -> EndpointError:
+    """What to tell a person when one draft after another gets no reply; the last one's status and detail."""
+    return EndpointError(
+        f"{base_url} brings no reply any more ({status}: {detail})",
+        "see that the endpoint is well and run the same command again: what was finished is kept",
+    )
+
+
 def explain_fatal(
     failure: Failure, base_url: str, model: str, api_key_env: str | None, served: Sequence[str] = ()
 ) -> EndpointError:

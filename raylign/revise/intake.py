@@ -1,4 +1,4 @@
-"""What to do with each revision as it arrives: write it, hold it back, or give the endpoint up. Pure.
+"""What to do with each revision as it arrives: write it, or hold it back to the end. Pure.
 
 Rows whose request failed for a passing reason are held back until every draft has had its turn. A run that stops
 before that tries them again the next time; a run that gets through counts them, so that no row is lost.
@@ -8,10 +8,8 @@ from collections import Counter
 
 from raylign.errors import EndpointError
 from raylign.records import Revision
+from raylign.revise.failures import explain_gone
 from raylign.revise.reasons import TRANSIENT, Reason
-
-UNANSWERED_IN_A_ROW = 50
-"""So many rows one after another without any reply, after all their retries, mean that the endpoint is gone."""
 
 
 class Intake:
@@ -22,7 +20,6 @@ class Intake:
         self.answered = answered
         self.counts: Counter[str] = Counter()
         self.held: list[Revision] = []
-        self.in_a_row = 0
         self.stopped_by = ""
 
     def take(self, revisions: list[Revision]) -> list[Revision]:
@@ -34,38 +31,25 @@ class Intake:
                 self.stopped_by = self.stopped_by or revision.detail
             elif revision.status in TRANSIENT:
                 self.held.append(revision)
-                self.in_a_row += 1
             else:
                 settled.append(revision)
-                self.in_a_row = 0
         self.answered += len(settled)
         return settled
-
-    def check(self) -> None:
-        """Raise an EndpointError when the endpoint seems gone. One that refuses the job first hands back all rows."""
-        if self.in_a_row >= UNANSWERED_IN_A_ROW and not self.stopped_by:
-            raise self._gone()
 
     def rest(self) -> list[Revision]:
         """After the last row: those held back, to be written now.
 
         Raises:
-            EndpointError: the endpoint refused the job, or answered nothing at all.
+            EndpointError: the job was stopped (a refused key, an endpoint that went away), or got no answer at all.
         """
         if self.stopped_by:
             raise EndpointError(self.stopped_by)
         if self.held and not self.answered:
-            raise self._gone()
+            last = self.held[-1]
+            raise explain_gone(self.base_url, last.status, last.detail)
         return self.held
 
     def note(self) -> str:
         """A few words on how it goes."""
         good = self.counts[Reason.OK]
         return f"{good} revised, {self.counts.total() - good} not"
-
-    def _gone(self) -> EndpointError:
-        last = self.held[-1]
-        return EndpointError(
-            f"{self.base_url} brings no reply any more ({last.status}: {last.detail})",
-            "see that the endpoint is well and run the same command again: what was finished is kept",
-        )

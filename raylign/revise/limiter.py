@@ -12,6 +12,8 @@ from raylign.records import Message
 
 _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 8
+UNANSWERED_IN_A_ROW = 50
+"""So many drafts given up one after another, over all actors, and no reply between: the endpoint is gone."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class Lease:
     wait_seconds: float = 0.0
     """When not granted: ask again after this time."""
     refused: str = ""
-    """Non-empty when no wait can help."""
+    """Non-empty when no wait can help this request."""
+    stopped: str = ""
+    """Non-empty when the job is over, with the cause."""
 
 
 class Bucket:
@@ -45,16 +49,20 @@ class Bucket:
 
 
 class Limiter:
-    """Requests and tokens a minute, and the pauses that the endpoint asks for."""
+    """Requests and tokens a minute, the pauses that the endpoint asks for, and the end of a job that cannot go on."""
 
     def __init__(self, requests_per_minute: int, tokens_per_minute: int, now: float) -> None:
         self.tokens_per_minute = tokens_per_minute
         self.requests = Bucket(requests_per_minute, now)
         self.tokens = Bucket(tokens_per_minute, now)
         self.paused_until = now
+        self.unanswered = 0
+        self.stopped_by = ""
 
     def lease(self, tokens: int, now: float) -> Lease:
         """Ask to send one request of an estimated `tokens`, prompt and reply together."""
+        if self.stopped_by:
+            return Lease(granted=False, stopped=self.stopped_by)
         if tokens > self.tokens_per_minute:
             return Lease(
                 granted=False,
@@ -70,13 +78,24 @@ class Limiter:
         return Lease(granted=True)
 
     def settle(self, leased_tokens: int, used_tokens: int, now: float) -> None:
-        """Correct a lease to what the request really used."""
+        """A reply came: correct its lease to what the request really used."""
+        self.unanswered = 0
         self.tokens.fill(now)
         self.tokens.level = min(self.tokens.burst, self.tokens.level + leased_tokens - used_tokens)
 
     def pause(self, seconds: float, now: float) -> None:
         """Send nothing for `seconds`: the endpoint said Retry-After."""
         self.paused_until = max(self.paused_until, now + seconds)
+
+    def give_up(self, cause: str) -> None:
+        """A draft got no reply after all its tries; after `UNANSWERED_IN_A_ROW` of them the job stops by this cause."""
+        self.unanswered += 1
+        if self.unanswered >= UNANSWERED_IN_A_ROW:
+            self.stop(cause)
+
+    def stop(self, cause: str) -> None:
+        """Grant nothing any more. Requests on their way end as they will; the first cause is the one that is told."""
+        self.stopped_by = self.stopped_by or cause
 
 
 def estimate_tokens(messages: list[Message], max_tokens: int) -> int:

@@ -19,12 +19,20 @@ class LimiterActor:
         return self.limiter.lease(tokens, time.monotonic())
 
     async def settle(self, leased_tokens: int, used_tokens: int) -> None:
-        """Correct a lease to what the request used."""
+        """A reply came: correct its lease to what the request used."""
         self.limiter.settle(leased_tokens, used_tokens, time.monotonic())
 
     async def pause(self, seconds: float) -> None:
         """Let nobody send for this long."""
         self.limiter.pause(seconds, time.monotonic())
+
+    async def give_up(self, cause: str) -> None:
+        """A draft got no reply after all its tries."""
+        self.limiter.give_up(cause)
+
+    async def stop(self, cause: str) -> None:
+        """Let nobody send any more."""
+        self.limiter.stop(cause)
 
 
 def start_limiter(revise: ReviseConfig) -> Any:

@@ -75,7 +75,6 @@ def _revise(config: LoopConfig, waiting: list[Draft], total: int, writer: PartWr
             for table in tables:
                 writer.add(intake.take([Revision(**row) for row in table.to_pylist()]))
                 progress.update(done + intake.counts.total(), total, intake.note())
-                intake.check()
         writer.add(intake.rest())
 
 

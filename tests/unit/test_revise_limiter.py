@@ -3,7 +3,7 @@
 import pytest
 
 from raylign.records import Message
-from raylign.revise.limiter import Limiter, estimate_tokens
+from raylign.revise.limiter import UNANSWERED_IN_A_ROW, Limiter, estimate_tokens
 
 
 def grants(limiter: Limiter, tokens: int, until: float) -> list[float]:
@@ -80,6 +80,32 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     assert limiter.lease(1, 100.0).granted
     assert not limiter.lease(1, 50.0).granted
     assert limiter.lease(1, 101.0).granted
+
+
+def test_an_endpoint_that_went_away_ends_the_job() -> None:
+    limiter = Limiter(6000, 10**9, 0.0)
+    for _ in range(UNANSWERED_IN_A_ROW - 1):
+        limiter.give_up("it is gone")
+    assert limiter.lease(1, 0.0).granted
+    limiter.give_up("it is gone")
+    assert limiter.lease(1, 9.0).stopped == "it is gone"
+
+
+def test_some_drafts_given_up_among_many_answered_do_not_end_the_job() -> None:
+    limiter = Limiter(6000, 10**9, 0.0)
+    for _ in range(UNANSWERED_IN_A_ROW):
+        limiter.give_up("slow")
+        limiter.settle(1, 1, 0.0)
+        limiter.give_up("slow")
+    assert limiter.lease(1, 0.0).granted
+
+
+def test_the_first_cause_of_a_stop_is_told() -> None:
+    limiter = Limiter(6000, 10**9, 0.0)
+    limiter.stop("the key is wrong")
+    limiter.stop("it is gone")
+    lease = limiter.lease(1, 0.0)
+    assert (lease.granted, lease.stopped) == (False, "the key is wrong")
 
 
 def test_estimate_covers_prompt_template_and_longest_reply() -> None:
