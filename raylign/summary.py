@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_TRAIN = ("objective", "steps", "loss_first", "loss_last")
+_TRAIN = ("objective", "sft_weight", "steps", "loss_first", "loss_last")
 _HELDOUT = ("pairs", "reward_accuracy", "reward_margin")
 _EVALUATE = ("prompts", "tokens_base", "tokens_aligned", "change_percent", "ci95", "guards")
 
@@ -38,7 +38,7 @@ def in_words(summary: dict[str, Any]) -> list[str]:
         )
     if train := summary.get("train"):
         lines.append(
-            f"train     {train['objective']}, {train['steps']} steps, "
+            f"train     {train['objective']}{_sft(train['sft_weight'])}, {train['steps']} steps, "
             f"loss {train['loss_first']:.3f} to {train['loss_last']:.3f}"
         )
     if heldout := summary.get("heldout"):
@@ -49,6 +49,10 @@ def in_words(summary: dict[str, Any]) -> list[str]:
     if evaluate := summary.get("evaluate"):
         lines += _evaluate_lines(evaluate)
     return lines
+
+
+def _sft(weight: float) -> str:
+    return f" + {weight:g}·sft" if weight else ""
 
 
 def _evaluate_lines(evaluate: dict[str, Any]) -> list[str]:

@@ -124,6 +124,8 @@ class TrainConfig:
     """Preference objective; arXiv 2408.06266 names when each fits."""
     beta: float = field(default=0.1, metadata={"above": 0.0})
     """Strength of the anchor to the reference model."""
+    sft_weight: float = field(default=1.0, metadata={"low": 0.0})
+    """Weight of the chosen answers' negative log-likelihood, a mean over tokens, added to the objective; 0 for none."""
     learning_rate: float = field(default=7e-6, metadata={"above": 0.0})
     """Peak learning rate."""
     schedule: str = field(default="linear", metadata={"allowed": ("constant", "linear", "cosine")})

@@ -6,6 +6,8 @@ r(x, y) = β · (log π_θ(y|x) − log π_ref(y|x)) (arXiv 2305.18290, section 
     apo_zero   1 − σ(r_chosen) + σ(r_rejected)                arXiv 2408.06266, equation of L^apo_zero
     apo_down   σ(r_chosen) + 1 − σ(r_chosen − r_rejected)     arXiv 2408.06266, equation of L^apo_down
     dpo        −log σ(r_chosen − r_rejected)                  arXiv 2305.18290, equation 7
+    sft        −log π_θ(chosen) / tokens of chosen            added to any of them by a weight, as in
+                                                              arXiv 2404.19733, there also over the prompt's tokens
 
 Departure from the paper: both APO losses carry a constant +1, so that each is exactly 1.0 while the policy
 equals the reference. No gradient depends on it, and a first step that is not at 1.0 betrays a wrong reference.
@@ -73,6 +75,14 @@ def pair_losses(name: str, logps: PairLogps, beta: float) -> torch.Tensor:
         KeyError: `name` is not in OBJECTIVES (the configuration is checked before it comes here).
     """
     return OBJECTIVES[name].loss(*logps.rewards(beta))
+
+
+def sft_losses(policy_chosen_B: torch.Tensor, chosen_tokens_B: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood of each chosen answer, [B], a mean over its tokens: long answers weigh no more.
+
+    Preference losses lower the rejected answer and leave open what takes its place; this keeps it the chosen one.
+    """
+    return -policy_chosen_B / chosen_tokens_B
 
 
 def pair_metrics(logps: PairLogps, beta: float) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from raylign.train.export import export_model
 from raylign.train.figures import final_loss, heldout_figures, rounded
 from raylign.train.job import Job
 from raylign.train.model_loading import load_tokenizer, weights_folder
-from raylign.train.objectives import OBJECTIVES, PairLogps, pair_losses, pair_metrics
+from raylign.train.objectives import OBJECTIVES, PairLogps, pair_losses, pair_metrics, sft_losses
 from raylign.train.order import Plan, share
 from raylign.train.reference import (
     AnswerLogps,
@@ -94,6 +94,7 @@ class _Training:
         self.export()
         return {
             "objective": self.train.objective,
+            "sft_weight": self.train.sft_weight,
             "steps": self.plan.steps,
             "pairs": len(self.pairs),
             "loss_first": self.state.losses[0],
@@ -152,9 +153,11 @@ class _Training:
         known = torch.tensor([self.reference[pair.id] for pair in pairs], device=chosen_B.device)
         logps = PairLogps(chosen_B, rejected_B, known[:, 0], known[:, 1])
         losses_B = pair_losses(self.train.objective, logps, self.train.beta)
+        sft_B = sft_losses(chosen_B, torch.tensor([len(pair.chosen_ids) for pair in pairs], device=chosen_B.device))
+        total = (losses_B + self.train.sft_weight * sft_B).sum()
         # DeepSpeed divides by the number of workers; the mean is over the global batch.
-        self.engine.engine.backward(losses_B.sum() * self.engine.workers / global_pairs, scale_wrt_gas=False)
-        columns = {"loss": losses_B.detach(), **pair_metrics(logps, self.train.beta)}
+        self.engine.engine.backward(total * self.engine.workers / global_pairs, scale_wrt_gas=False)
+        columns = {"loss": losses_B.detach(), "sft": sft_B.detach(), **pair_metrics(logps, self.train.beta)}
         values = {name: column.tolist() for name, column in columns.items()}
         return {pair.id: {name: column[at] for name, column in values.items()} for at, pair in enumerate(pairs)}
 

@@ -11,6 +11,7 @@ DONE: dict[str, dict[str, Any]] = {
     "pairs": {"drafts": 10, "pairs": 7, "rejected": {"too_long": 2, "empty": 1}, "seconds": 0.2},
     "train": {
         "objective": "apo_zero",
+        "sft_weight": 0.5,
         "steps": 2,
         "loss_first": 1.0,
         "loss_last": 0.8,
@@ -34,7 +35,9 @@ DONE: dict[str, dict[str, Any]] = {
 def test_the_whole_loop() -> None:
     summary = summarise(DONE)
     assert summary["prompts"] == summary["drafts"] == summary["pairs"] + sum(summary["rejected"].values())
-    assert summary["train"] == {"objective": "apo_zero", "steps": 2, "loss_first": 1.0, "loss_last": 0.8}
+    assert summary["train"] == {
+        "objective": "apo_zero", "sft_weight": 0.5, "steps": 2, "loss_first": 1.0, "loss_last": 0.8,
+    }  # fmt: skip
     assert summary["heldout"] == {"pairs": 2, "reward_accuracy": 1.0, "reward_margin": 0.4}
     assert summary["evaluate"]["ci95"] == [-50.0, -30.0]
     assert "seconds" not in summary["evaluate"]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from raylign.train.objectives import OBJECTIVES, PairLogps, pair_losses, pair_metrics
+from raylign.train.objectives import OBJECTIVES, PairLogps, pair_losses, pair_metrics, sft_losses
 
 
 def logps(chosen: float, rejected: float, reference: tuple[float, float] = (-20.0, -30.0)) -> PairLogps:
@@ -85,3 +85,13 @@ def test_metrics_of_a_won_and_a_lost_pair() -> None:
         "logps/chosen": [-8.0, -6.0],
         "logps/rejected": [-9.0, -2.0],
     }
+
+
+def test_sft_by_hand() -> None:
+    """Log-probability −12 over 4 tokens is a loss of 3 nats a token, and its gradient −¼; a longer answer weighs no more."""
+    chosen_B = torch.tensor([-12.0, -60.0], requires_grad=True)
+    losses_B = sft_losses(chosen_B, torch.tensor([4, 20]))
+    assert losses_B.tolist() == [3.0, 3.0]
+    losses_B.sum().backward()
+    assert chosen_B.grad is not None
+    assert chosen_B.grad.tolist() == pytest.approx([-0.25, -0.05])
