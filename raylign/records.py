@@ -86,6 +86,8 @@ class Revision:
     prompt_tokens: int
     reply_tokens: int
     request_id: str
+    usd: float = 0.0
+    """What the endpoint charges for it, by the configured prices; 0 where none are."""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,14 @@ def _check_endpoints(config: LoopConfig) -> None:
             f"revise.model is 'bundled' while revise.base_url is {revise.base_url}",
             "set revise.model to a name that this endpoint serves",
         )
+    if revise.max_usd is not None and None in (
+        revise.usd_per_million_prompt_tokens,
+        revise.usd_per_million_reply_tokens,
+    ):
+        raise ConfigError(
+            f"revise.max_usd is {revise.max_usd} and the model's prices are not known",
+            "set revise.usd_per_million_prompt_tokens and revise.usd_per_million_reply_tokens",
+        )
     if revise.template == "guideline" and not revise.guideline.strip():
         raise ConfigError(
             "revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows"

@@ -81,10 +81,21 @@ class ReviseConfig:
     """Most reviser actors."""
     requests_in_flight: int = field(default=32, metadata={"low": 1})
     """Requests one actor keeps in flight."""
+    max_in_flight: int | None = field(default=None, metadata={"low": 1})
+    """Requests all actors together keep in flight; null for no limit but their own."""
     requests_per_minute: int = field(default=6000, metadata={"low": 1})
     """Request limit of the whole cluster."""
     tokens_per_minute: int = field(default=10_000_000, metadata={"low": 1})
     """Token limit of the whole cluster, prompt and reply together."""
+    usd_per_million_prompt_tokens: float | None = field(default=None, metadata={"low": 0.0})
+    """What the endpoint charges for what it reads; null where it is not known."""
+    usd_per_million_reply_tokens: float | None = field(default=None, metadata={"low": 0.0})
+    """What the endpoint charges for what it writes; null where it is not known."""
+    max_usd: float | None = field(default=None, metadata={"above": 0.0})
+    """Most that a run may spend, over all its starts and with every request in flight; needs both prices."""
+    journal: str | None = None
+    """Folder or URI (s3://…) where every reply is kept; null takes the run's own. Runs may share one: a request that
+    was answered in it is never sent again."""
     timeout_seconds: float = field(default=300.0, metadata={"above": 0.0})
     """Time allowed to one request."""
     max_attempts: int = field(default=5, metadata={"low": 1})
@@ -124,9 +135,9 @@ class TrainConfig:
     """Preference objective; arXiv 2408.06266 names when each fits."""
     beta: float = field(default=0.1, metadata={"above": 0.0})
     """Strength of the anchor to the reference model."""
-    sft_weight: float = field(default=1.0, metadata={"low": 0.0})
+    sft_weight: float = field(default=2.0, metadata={"low": 0.0})
     """Weight of the chosen answers' negative log-likelihood, a mean over tokens, added to the objective; 0 for none."""
-    learning_rate: float = field(default=7e-6, metadata={"above": 0.0})
+    learning_rate: float = field(default=8e-6, metadata={"above": 0.0})
     """Peak learning rate."""
     schedule: str = field(default="linear", metadata={"allowed": ("constant", "linear", "cosine")})
     """Learning-rate decay after warm-up, down to zero."""

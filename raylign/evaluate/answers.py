@@ -64,7 +64,9 @@ async def _ask_one(
     attempt = 0
     while True:
         attempt += 1
-        reply = await client.complete(question.model, question.prompt.messages, config.max_tokens, config.temperature)
+        reply, _ = await client.complete(
+            question.model, question.prompt.messages, config.max_tokens, config.temperature
+        )
         if isinstance(reply, Reply):
             return to_answer(question, reply, attempt)
         if reply.fatal:

@@ -1,25 +1,32 @@
-"""The pool of reviser actors: many requests in flight each, one limiter for all. This acts; it holds no rule."""
+"""The pool of reviser actors: many requests in flight each, one limiter and one journal for all. This acts."""
 
 import asyncio
+import atexit
 import random
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from raylign.config import ReviseConfig
+from raylign.journal.files import JournalFiles
+from raylign.journal.reader import Journal
+from raylign.journal.writer import Entry, JournalWriter
 from raylign.records import Draft, Message, Revision, to_table
+from raylign.revise.budget import price_of
 from raylign.revise.client import ChatClient
 from raylign.revise.failures import Failure, explain_fatal, explain_gone
-from raylign.revise.limiter import Lease, estimate_tokens
-from raylign.revise.limiter_actor import start_limiter
+from raylign.revise.headers import StatedLimits
+from raylign.revise.limiter import Ask, Settlement, estimate_tokens
+from raylign.revise.limiter_actor import JobStoppedError, LeaseDesk, RefusedError
 from raylign.revise.reasons import TRANSIENT, Reason
 from raylign.revise.replies import Reply
 from raylign.revise.retry import retry_delay
 from raylign.revise.rows import Call, to_revision
 from raylign.revise.secret import Secret
-from raylign.revise.templates import load_template
+from raylign.revise.templates import load_template, request_key
 
 CPUS_PER_ACTOR = 0.5
 _BLOCKS_AT_ONCE = 8
@@ -28,22 +35,42 @@ _FEWEST_ROWS = 4
 """… but not so small that Ray's own work on each block outweighs the requests."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What an actor needs to reach the endpoint, and what all actors share."""
+
+    base_url: str
+    served_name: str
+    key: Secret
+    limiter: Any
+    """The limiter's actor handle."""
+    journal: str
+    """The journal's folder."""
+    index: Any
+    """Reference to the journal's index as the job found it, once on each node."""
+
+
 class Reviser:
     """What an actor of the pool does with a block of drafts; all its blocks share one event loop."""
 
-    def __init__(self, revise: ReviseConfig, base_url: str, served_name: str, key: Secret, limiter: Any) -> None:
-        self.revise = revise
-        self.base_url = base_url
-        self.served_name = served_name
-        self.limiter = limiter
-        self.template = load_template(revise)
-        self.client = ChatClient(base_url, key, revise.timeout_seconds)
+    def __init__(self, revise: ReviseConfig, reach: Reach) -> None:
+        import ray
+
+        self.revise, self.reach = revise, reach
+        self.template, self.price = load_template(revise), price_of(revise)
+        self.client = ChatClient(reach.base_url, reach.key, revise.timeout_seconds)
+        self.desk = LeaseDesk(reach.limiter)
+        files = JournalFiles(reach.journal)
+        self.journal, self.writer = Journal(files, ray.get(reach.index)), JournalWriter(files)
+        atexit.register(self.writer.close)
         self.places = asyncio.Semaphore(revise.requests_in_flight)
-        self.turn = asyncio.Lock()
-        self.stopped_by: Failure | None = None
+        self.refreshing = asyncio.Lock()
 
     async def __call__(self, drafts: pa.Table) -> pa.Table:
         """Revisions of a block of drafts, in order."""
+        async with self.refreshing:
+            # Ray hands the block of an actor that died to another one: what that one was answered is in the journal.
+            await asyncio.to_thread(self.journal.refresh)
         rows = await asyncio.gather(*(self._row(Draft(**row)) for row in drafts.to_pylist()))
         return to_table(Revision, rows)
 
@@ -52,54 +79,61 @@ class Reviser:
         return to_revision(draft, await self._call(messages), self.revise, self.template)
 
     async def _call(self, messages: list[Message]) -> Call:
-        tokens = estimate_tokens(messages, self.revise.max_tokens)
+        """The reply to a request: from the journal, or else from the endpoint and kept before anything else."""
+        key = request_key(self.revise, messages)
+        if kept := self.journal.replies([key])[0]:
+            return Call(kept, 0, 0.0)
+        ask = Ask(
+            estimate_tokens(messages, self.revise.max_tokens), self.price.most_usd(messages, self.revise.max_tokens)
+        )
         for attempt in range(1, self.revise.max_attempts + 1):
-            async with self.places:
-                if failure := await self._wait_for_lease(tokens):
-                    return Call(failure, attempt - 1, 0.0)
-                started = time.monotonic()
-                outcome = await self._send(messages, tokens)
-                call = Call(outcome, attempt, round(time.monotonic() - started, 3))
-            if isinstance(outcome, Reply):
+            call = await self._attempt(messages, ask, attempt)
+            if isinstance(call.outcome, Reply):
+                await self.writer.add(Entry(key, call.outcome))
                 break
-            delay = retry_delay(outcome, attempt, self.revise.max_attempts, random.random())
+            delay = retry_delay(call.outcome, attempt, self.revise.max_attempts, random.random())
             if delay is None:
-                if outcome.reason in TRANSIENT:
-                    cause = explain_gone(self.base_url, outcome.reason, outcome.detail)
-                    await self.limiter.give_up.remote(str(cause))
+                if call.outcome.reason in TRANSIENT:
+                    cause = explain_gone(self.reach.base_url, call.outcome.reason, call.outcome.detail)
+                    await self.desk.give_up(str(cause))
                 break
             await asyncio.sleep(delay)
         return call
 
-    async def _wait_for_lease(self, tokens: int) -> Failure | None:
-        """Wait until the limiter lets a request go; a failure where it never will."""
-        async with self.turn:  # one asks for the whole actor, first come first served
-            while self.stopped_by is None:
-                lease: Lease = await self.limiter.lease.remote(tokens)
-                if lease.granted:
-                    return None
-                if lease.refused:
-                    return Failure(Reason.TOO_LARGE, lease.refused)
-                if lease.stopped:
-                    self.stopped_by = Failure(Reason.STOPPED, lease.stopped)
-                    break
-                await asyncio.sleep(lease.wait_seconds)
-            return self.stopped_by
+    async def _attempt(self, messages: list[Message], ask: Ask, attempt: int) -> Call:
+        """One request, once the limiter lets it go."""
+        async with self.places:
+            try:
+                lease = await self.desk.lease(ask)
+            except RefusedError as error:
+                return Call(Failure(Reason.TOO_LARGE, str(error)), attempt - 1, 0.0)
+            except JobStoppedError as error:
+                return Call(Failure(Reason.STOPPED, str(error)), attempt - 1, 0.0)
+            started = time.monotonic()
+            outcome, stated = await self.client.complete(
+                self.reach.served_name, messages, self.revise.max_tokens, self.revise.temperature
+            )
+            seconds = round(time.monotonic() - started, 3)
+        self.desk.settle(self._settlement(lease, outcome, stated))
+        if isinstance(outcome, Failure) and outcome.fatal:
+            revise = self.revise
+            cause = str(explain_fatal(outcome, self.reach.base_url, revise.model, revise.api_key_env))
+            await self.desk.stop(cause)
+            outcome = Failure(Reason.STOPPED, cause)
+        return Call(outcome, attempt, seconds)
 
-    async def _send(self, messages: list[Message], tokens: int) -> Reply | Failure:
-        revise = self.revise
-        outcome = await self.client.complete(self.served_name, messages, revise.max_tokens, revise.temperature)
+    def _settlement(self, lease: int, outcome: Reply | Failure, stated: StatedLimits | None) -> Settlement:
         if isinstance(outcome, Reply):
-            # An endpoint that states no usage is taken at the estimate.
-            self.limiter.settle.remote(tokens, outcome.prompt_tokens + outcome.reply_tokens or tokens)
-            return outcome
-        if outcome.fatal:
-            error = explain_fatal(outcome, self.base_url, revise.model, revise.api_key_env)
-            self.stopped_by = outcome = Failure(Reason.STOPPED, str(error))
-            await self.limiter.stop.remote(str(error))
-        elif outcome.retry_after_seconds:
-            await self.limiter.pause.remote(outcome.retry_after_seconds)
-        return outcome
+            usd = self.price.usd(outcome.prompt_tokens, outcome.reply_tokens)
+            tokens = outcome.prompt_tokens + outcome.reply_tokens
+            return Settlement(lease, tokens, usd, answered=True, stated=stated)
+        return Settlement(
+            lease,
+            uncertain=outcome.may_be_charged,
+            refused_for_rate=outcome.reason == Reason.RATE_LIMITED and not outcome.fatal,
+            pause_seconds=outcome.retry_after_seconds,
+            stated=stated,
+        )
 
 
 def plan_blocks(requests_in_flight: int) -> tuple[int, int]:
@@ -108,32 +142,24 @@ def plan_blocks(requests_in_flight: int) -> tuple[int, int]:
     return rows, -(-3 * requests_in_flight // (2 * rows))
 
 
-def revise_drafts(
-    drafts: list[Draft], revise: ReviseConfig, base_url: str, served_name: str, key: Secret
-) -> Generator[pa.Table, None, None]:
+def revise_drafts(drafts: pa.Table, revise: ReviseConfig, reach: Reach) -> Generator[pa.Table, None, None]:
     """Run the pool over these drafts in the current Ray session; yields tables of revisions as they come, unordered."""
-    import ray
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows, blocks_at_once = plan_blocks(revise.requests_in_flight)
-    table = to_table(Draft, drafts)
-    limiter = start_limiter(revise)
-    try:
-        dataset = ray.data.from_arrow([table.slice(start, rows) for start in range(0, len(drafts), rows)])
-        revisions = dataset.map_batches(
-            Reviser,
-            fn_constructor_args=(revise, base_url, served_name, key, limiter),
-            batch_format="pyarrow",
-            batch_size=None,
-            compute=ray.data.ActorPoolStrategy(
-                min_size=revise.actors_min,
-                max_size=revise.actors_max,
-                max_concurrent_calls_per_actor=blocks_at_once,
-                max_tasks_in_flight_per_actor=2 * blocks_at_once,
-            ),
-            num_cpus=CPUS_PER_ACTOR,
-        )
-        yield from revisions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    finally:
-        ray.kill(limiter)
+    dataset = ray.data.from_arrow([drafts.slice(start, rows) for start in range(0, len(drafts), rows)])
+    revisions = dataset.map_batches(
+        Reviser,
+        fn_constructor_args=(revise, reach),
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(
+            min_size=revise.actors_min,
+            max_size=revise.actors_max,
+            max_concurrent_calls_per_actor=blocks_at_once,
+            max_tasks_in_flight_per_actor=2 * blocks_at_once,
+        ),
+        num_cpus=CPUS_PER_ACTOR,
+    )
+    yield from revisions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

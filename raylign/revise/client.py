@@ -11,13 +11,15 @@ import openai
 from raylign.errors import EndpointError
 from raylign.records import Message
 from raylign.revise.failures import Failure, explain_fatal, failure_of_status
+from raylign.revise.headers import StatedLimits, read_retry_after, read_stated_limits
 from raylign.revise.reasons import Reason
 from raylign.revise.replies import Reply, read_completion
-from raylign.revise.retry import read_retry_after
 from raylign.revise.secret import Secret
 
 _NO_KEY = "none"  # the client insists on a key, and endpoints without one ignore it
 _DETAIL_CHARACTERS = 300
+_NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+"""What the transport raises before a request has left; named, since the client may bring its own copy of httpx."""
 
 
 def read_key(api_key_env: str | None) -> Secret:
@@ -69,8 +71,8 @@ class ChatClient:
 
     async def complete(
         self, model: str, messages: list[Message], max_tokens: int, temperature: float
-    ) -> Reply | Failure:
-        """Send one request, once."""
+    ) -> tuple[Reply | Failure, StatedLimits | None]:
+        """Send one request, once; also what the response's headers state of the endpoint's limits."""
         request: dict[str, Any] = {
             "model": model,
             "messages": messages,
@@ -81,11 +83,12 @@ class ChatClient:
             # The client's own timeout is for each read; a reply that trickles in would never end.
             async with asyncio.timeout(self.timeout_seconds):
                 raw = await self.client.chat.completions.with_raw_response.create(**request)
-            return read_completion(raw.text, raw.headers.get("x-request-id", ""))
+            return read_completion(raw.text, raw.headers.get("x-request-id", "")), read_stated_limits(raw.headers)
         except TimeoutError:
-            return Failure(Reason.TIMEOUT, f"no whole reply within {self.timeout_seconds:g} s")
+            return Failure(Reason.TIMEOUT, f"no whole reply within {self.timeout_seconds:g} s"), None
         except (openai.OpenAIError, ValueError) as error:
-            return failure_of(error, self.key)
+            stated = read_stated_limits(error.response.headers) if isinstance(error, openai.APIStatusError) else None
+            return failure_of(error, self.key), stated
 
 
 def failure_of(error: Exception, key: Secret) -> Failure:
@@ -97,7 +100,9 @@ def failure_of(error: Exception, key: Secret) -> Failure:
     if isinstance(error, openai.APITimeoutError):
         return Failure(Reason.TIMEOUT, detail)
     if isinstance(error, openai.APIConnectionError):
-        return Failure(Reason.CONNECTION, key.hide_in(f"{detail} {error.__cause__ or ''}".strip())[:_DETAIL_CHARACTERS])
+        cause = error.__cause__
+        words = key.hide_in(f"{detail} {cause or ''}".strip())[:_DETAIL_CHARACTERS]
+        return Failure(Reason.CONNECTION, words, sent=type(cause).__name__ not in _NEVER_SENT)
     return Failure(Reason.BAD_RESPONSE, detail)
 
 

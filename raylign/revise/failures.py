@@ -22,6 +22,13 @@ class Failure:
     """No request of this job can succeed."""
     status: int = 0
     """HTTP status; 0 where there was no answer."""
+    sent: bool = True
+    """False where the request certainly never left, as with a refused connection."""
+
+    @property
+    def may_be_charged(self) -> bool:
+        """Whether the endpoint may have worked, and charged, without its reply having come through."""
+        return self.sent and self.reason in (Reason.TIMEOUT, Reason.CONNECTION, Reason.BAD_RESPONSE)
 
 
 def failure_of_status(status: int, code: str, detail: str, retry_after_seconds: float | None = None) -> Failure:

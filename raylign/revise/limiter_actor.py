@@ -1,30 +1,55 @@
-"""The one limiter of a job, as a named Ray actor that every reviser asks. This acts; `limiter` decides."""
+"""The one limiter of a job, as a named Ray actor, and every other actor's line to it. This acts; `limiter` decides."""
 
+import asyncio
+import json
+import random
 import time
 import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from raylign.config import ReviseConfig
-from raylign.revise.limiter import Lease, Limiter
+from raylign.revise.limiter import Ask, Figures, Grant, Limiter, Limits, Settlement
+from raylign.run_folder import write_json
+
+ASKS_AT_ONCE = 128
+_GAP_SECONDS = 0.05
+"""Least time between two messages of one actor: what comes together travels together."""
+_LONGEST_SLEEP_SECONDS = 1.0
+_LEDGER_SHARE = 0.01
 
 
 class LimiterActor:
-    """A Limiter on this process's clock. It never waits itself: it answers how long the caller has to."""
+    """A Limiter on this process's clock. It never waits itself: it answers how long the caller has to.
 
-    def __init__(self, requests_per_minute: int, tokens_per_minute: int) -> None:
-        self.limiter = Limiter(requests_per_minute, tokens_per_minute, time.monotonic())
+    Ray starts it again where it dies. It then knows nothing of the last second, so it begins with empty buckets: the
+    rate is never doubled. What was spent it takes from the ledger, which runs ahead of the spending by up to a
+    hundredth of the cap: a restart may end a job that much early, and never lets it spend more.
+    """
 
-    async def lease(self, tokens: int) -> Lease:
-        """Ask to send one request."""
-        return self.limiter.lease(tokens, time.monotonic())
+    def __init__(self, limits: Limits, spent_usd: float, ledger: Path | None) -> None:
+        import ray
 
-    async def settle(self, leased_tokens: int, used_tokens: int) -> None:
-        """A reply came: correct its lease to what the request used."""
-        self.limiter.settle(leased_tokens, used_tokens, time.monotonic())
+        restarted = ray.get_runtime_context().was_current_actor_reconstructed
+        self.ledger, self.in_ledger = ledger, spent_usd
+        if restarted and ledger is not None and ledger.exists():
+            self.in_ledger = float(json.loads(ledger.read_text(encoding="utf-8"))["committed_usd"])
+        # Numbers of an earlier life must not be taken for leases of this one.
+        self.limiter = Limiter(
+            limits, time.monotonic(), self.in_ledger, fresh=not restarted, next_lease=random.getrandbits(40) << 20
+        )
 
-    async def pause(self, seconds: float) -> None:
-        """Let nobody send for this long."""
-        self.limiter.pause(seconds, time.monotonic())
+    async def exchange(self, settlements: Sequence[Settlement], asks: list[Ask]) -> Grant:
+        """Settle leases, and ask for new ones."""
+        now = time.monotonic()
+        for settlement in settlements:
+            self.limiter.settle(settlement, now)
+        grant = self.limiter.lease(asks, now)
+        self._keep_ledger()
+        return grant
 
     async def give_up(self, cause: str) -> None:
         """A draft got no reply after all its tries."""
@@ -34,12 +59,121 @@ class LimiterActor:
         """Let nobody send any more."""
         self.limiter.stop(cause)
 
+    async def report(self) -> Figures:
+        """The figures so far."""
+        return replace(self.limiter.report())
 
-def start_limiter(revise: ReviseConfig) -> Any:
-    """The actor's handle; it ends with the job, or by `ray.kill`. A restarted one begins with one second's burst."""
+    def _keep_ledger(self) -> None:
+        budget = self.limiter.budget
+        if self.ledger is None or budget.committed <= self.in_ledger:
+            return
+        self.in_ledger = budget.committed + (self.limiter.limits.max_usd or 0.0) * _LEDGER_SHARE
+        write_json(self.ledger, {"committed_usd": self.in_ledger})
+
+
+def start_limiter(limits: Limits, spent_usd: float = 0.0, ledger: Path | None = None) -> Any:
+    """The actor's handle; it ends with the job, or by `ray.kill`.
+
+    Args:
+        spent_usd: charged by earlier runs of the same job; counts against `limits.max_usd`.
+        ledger: a file on storage that every node reaches, or None where nothing is capped.
+    """
     import ray
 
     remote = ray.remote(LimiterActor).options(
         name=f"raylign-limiter-{uuid.uuid4().hex[:8]}", num_cpus=0, max_restarts=-1, max_task_retries=-1
     )
-    return remote.remote(revise.requests_per_minute, revise.tokens_per_minute)
+    return remote.remote(limits, spent_usd, ledger if limits.max_usd is not None else None)
+
+
+class RefusedError(Exception):
+    """This request can never be sent; the text says why."""
+
+
+class JobStoppedError(Exception):
+    """No request of this job is sent any more; the text says why."""
+
+
+class LeaseDesk:
+    """One actor's line to the limiter: the asks and settlements of all its requests travel in few messages."""
+
+    def __init__(self, limiter: Any) -> None:
+        self.limiter = limiter
+        self.waiting: deque[tuple[Ask, asyncio.Future[int]]] = deque()
+        self.settlements: list[Settlement] = []
+        self.wake = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.stopped = ""
+
+    async def lease(self, ask: Ask) -> int:
+        """Wait until this request may be sent; returns its lease.
+
+        Raises:
+            RefusedError: it never may.
+            JobStoppedError: nothing is sent any more.
+        """
+        if self.stopped:
+            raise JobStoppedError(self.stopped)
+        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.waiting.append((ask, granted))
+        self._start()
+        if len(self.waiting) == 1:
+            self.wake.set()
+        return await granted
+
+    def settle(self, settlement: Settlement) -> None:
+        """Say how a leased request ended."""
+        self.settlements.append(settlement)
+        self._start()
+        self.wake.set()
+
+    async def stop(self, cause: str) -> None:
+        """End the job, for every actor."""
+        self.stopped = self.stopped or cause
+        await self.limiter.stop.remote(cause)
+
+    async def give_up(self, cause: str) -> None:
+        """A draft got no reply after all its tries."""
+        await self.limiter.give_up.remote(cause)
+
+    def _start(self) -> None:
+        if self.task is None or self.task.done():
+            self.task = asyncio.get_running_loop().create_task(self._talk())
+
+    async def _talk(self) -> None:
+        try:
+            while True:
+                await self.wake.wait()
+                while self.waiting or self.settlements:
+                    self.wake.clear()
+                    await self._sleep(await self._exchange())
+        except Exception as error:  # the limiter is gone for good: nobody may wait for it for ever
+            self._fail_all(f"the limiter cannot be reached: {error}")
+
+    async def _exchange(self) -> float:
+        """One message; returns how long to wait before the next one."""
+        settlements, self.settlements = self.settlements, []
+        asks = [ask for ask, _ in islice(self.waiting, ASKS_AT_ONCE)]
+        grant: Grant = await self.limiter.exchange.remote(settlements, asks)
+        for lease in grant.leases:
+            self.waiting.popleft()[1].set_result(lease)
+        if grant.stopped:
+            self._fail_all(grant.stopped)
+        elif grant.refused:
+            self.waiting.popleft()[1].set_exception(RefusedError(grant.refused))
+        return grant.wait_seconds
+
+    async def _sleep(self, wait_seconds: float) -> None:
+        """Until the wait is over, or a settlement may have made room."""
+        await asyncio.sleep(_GAP_SECONDS)
+        rest = min(wait_seconds, _LONGEST_SLEEP_SECONDS) - _GAP_SECONDS
+        if rest > 0 and not self.settlements:
+            try:
+                await asyncio.wait_for(self.wake.wait(), rest)
+            except TimeoutError:
+                return
+
+    def _fail_all(self, cause: str) -> None:
+        self.stopped = self.stopped or cause
+        while self.waiting:
+            self.waiting.popleft()[1].set_exception(JobStoppedError(self.stopped))

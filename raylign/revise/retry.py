@@ -4,10 +4,6 @@ Backoff is exponential with full jitter: a uniform share of base × 2^(attempt �
 that failed together do not come back together.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
 from raylign.revise.failures import Failure
 from raylign.revise.reasons import TRANSIENT
 
@@ -29,20 +25,3 @@ def retry_delay(failure: Failure, attempt: int, max_attempts: int, random_share:
         return jitter
     # Never before the time it named; the jitter on top keeps the first second after it from being a stampede.
     return failure.retry_after_seconds + min(jitter, BASE_SECONDS * random_share)
-
-
-def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds asked for by `retry-after-ms` or `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3)."""
-    lowered = {name.lower(): value.strip() for name, value in headers.items()}
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(lowered[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if 0.0 <= seconds < float("inf"):
-            return seconds
-    try:
-        date = parsedate_to_datetime(lowered["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds())

@@ -1,10 +1,10 @@
-"""The row that a draft, its request and the outcome of that make; and which drafts are asked for at all. Pure."""
+"""The row that a draft, its request and the outcome of that make. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raylign.config import ReviseConfig
 from raylign.records import Draft, Revision
+from raylign.revise.budget import price_of
 from raylign.revise.failures import Failure
 from raylign.revise.parse import Parsed, parse_reply
 from raylign.revise.replies import Reply
@@ -20,11 +20,6 @@ class Call:
     """Requests sent, the last one included."""
     latency_seconds: float
     """Duration of the last request."""
-
-
-def revisable(drafts: Iterable[Draft], revised: set[str]) -> list[Draft]:
-    """Drafts that a reviser can improve and that have no revision yet; failed and empty ones are never sent."""
-    return [draft for draft in drafts if draft.status == "ok" and draft.answer.strip() and draft.id not in revised]
 
 
 def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Template) -> Revision:
@@ -59,4 +54,5 @@ def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Templa
         prompt_tokens=reply.prompt_tokens,
         reply_tokens=reply.reply_tokens,
         request_id=reply.request_id,
+        usd=price_of(revise).usd(reply.prompt_tokens, reply.reply_tokens),
     )

@@ -1,54 +1,112 @@
 """The revision stage: every draft that can be improved goes to the reviser once. This acts; `intake` decides."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from raylign.config import LoopConfig
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raylign.config import LoopConfig, ReviseConfig
 from raylign.errors import InputError
-from raylign.parts import PartWriter, read_parts, read_records, written_ids
-from raylign.records import Draft, Revision
-from raylign.revise.actors import CPUS_PER_ACTOR, revise_drafts
+from raylign.journal.files import JournalFiles
+from raylign.journal.index import load_index
+from raylign.parts import PartWriter, part_paths
+from raylign.records import Revision
+from raylign.revise.actors import CPUS_PER_ACTOR, Reach, revise_drafts
 from raylign.revise.client import check_endpoint, read_key
 from raylign.revise.intake import Intake
-from raylign.revise.rows import revisable
+from raylign.revise.limiter import Figures, Limits
+from raylign.revise.limiter_actor import start_limiter
+from raylign.revise.pending import count_revisable, pending, revised_ids
 from raylign.room import require_room
-from raylign.run_folder import RunFolder
+from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
 
 _SERVED_NAME = "reviser"
+_LEASE_MARGIN_SECONDS = 30.0
 
 
 def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
     """Have every draft revised that has no revision yet; returns the stage's figures.
 
     Raises:
-        InputError: the run has no drafts.
-        EndpointError: the endpoint is down, refuses the key or lacks the model; finished rows are kept.
+        InputError: the run has no drafts, or its journal cannot be written.
+        EndpointError: the endpoint is down, refuses the key or lacks the model, or the budget is spent; finished rows
+            are kept.
         PlanError: the cluster has no room for the reviser actors.
     """
-    drafts: list[Draft] = read_records(folder.path / "drafts", Draft)
-    if not drafts:
+    drafts_folder, revisions_folder = folder.path / "drafts", folder.stage("revisions")
+    if not part_paths(drafts_folder):
         raise InputError(f"{folder.path}/drafts holds no drafts", "run the sample stage first")
-    revisions_folder = folder.stage("revisions")
-    waiting = revisable(drafts, written_ids(revisions_folder, "draft_id"))
-    if waiting:
+    total = count_revisable(drafts_folder)
+    done = len(revised_ids(revisions_folder))
+    if done < total:
         require_room(
             "revising",
             cpus=config.revise.actors_min * CPUS_PER_ACTOR,
             gpus=0,
             cure="raise cluster.local_cpus, add nodes, or lower revise.actors_min",
         )
-        total = len(revisable(drafts, set()))
         with (
             screen.stage("revise") as progress,
-            PartWriter(revisions_folder, Revision, rows_per_part=200, seconds_per_part=5.0) as writer,
+            PartWriter(revisions_folder, Revision, rows_per_part=1000, seconds_per_part=5.0) as writer,
         ):
-            progress.update(total - len(waiting), total, "reaching the reviser")
-            _revise(config, waiting, total, writer, progress)
+            progress.update(done, total, "reaching the reviser")
+            _revise(config, folder, (done, total), writer, progress)
     return _figures(revisions_folder)
+
+
+def _revise(
+    config: LoopConfig, folder: RunFolder, count: tuple[int, int], writer: PartWriter, progress: StageProgress
+) -> None:
+    import ray
+
+    done, total = count
+    ledger = folder.path / "revisions" / "spend.json"
+    journal = JournalFiles(config.revise.journal or str(folder.path / "journal"))
+    key = read_key(config.revise.api_key_env)
+    with _endpoint(config) as (base_url, served_name):
+        limiter = start_limiter(_limits(config.revise), _spent(ledger), ledger)
+        reach = Reach(base_url, served_name, key, limiter, journal.location, ray.put(load_index(journal)))
+        intake = Intake(base_url, answered=done)
+        try:
+            for drafts in pending(folder.path / "drafts", revised_ids(folder.path / "revisions")):
+                # Closed at once on an error or Ctrl-C, so that no actor goes on sending.
+                with closing(revise_drafts(drafts, config.revise, reach)) as tables:
+                    for table in tables:
+                        writer.add(intake.take([Revision(**row) for row in table.to_pylist()]))
+                        note = intake.note(ray.get(limiter.report.remote()))
+                        progress.update(done + intake.counts.total(), total, note)
+                if intake.stopped_by:
+                    break
+        finally:
+            _keep_spent(ledger, ray.get(limiter.report.remote()))
+            ray.kill(limiter)
+        writer.add(intake.rest())
+
+
+def _limits(revise: ReviseConfig) -> Limits:
+    return Limits(
+        requests_per_minute=revise.requests_per_minute,
+        tokens_per_minute=revise.tokens_per_minute,
+        in_flight=revise.max_in_flight,
+        max_usd=revise.max_usd,
+        lease_seconds=revise.timeout_seconds + _LEASE_MARGIN_SECONDS,
+    )
+
+
+def _spent(ledger: Path) -> float:
+    """What earlier starts of this run were charged, or may have been."""
+    return float(json.loads(ledger.read_text(encoding="utf-8"))["committed_usd"]) if ledger.exists() else 0.0
+
+
+def _keep_spent(ledger: Path, figures: Figures) -> None:
+    if figures.committed_usd:
+        write_json(ledger, {"committed_usd": figures.committed_usd})
 
 
 @contextmanager
@@ -65,26 +123,12 @@ def _endpoint(config: LoopConfig) -> Iterator[tuple[str, str]]:
         yield base_url, _SERVED_NAME
 
 
-def _revise(config: LoopConfig, waiting: list[Draft], total: int, writer: PartWriter, progress: StageProgress) -> None:
-    done = total - len(waiting)
-    key = read_key(config.revise.api_key_env)
-    with _endpoint(config) as (base_url, served_name):
-        intake = Intake(base_url, answered=done)
-        # Closed at once on an error or Ctrl-C, so that no actor goes on sending.
-        with closing(revise_drafts(waiting, config.revise, base_url, served_name, key)) as tables:
-            for table in tables:
-                writer.add(intake.take([Revision(**row) for row in table.to_pylist()]))
-                progress.update(done + intake.counts.total(), total, intake.note())
-        writer.add(intake.rest())
-
-
 def _figures(revisions_folder: Path) -> dict[str, Any]:
-    columns = ["status", "attempts", "prompt_tokens", "reply_tokens"]
-    table = read_parts(revisions_folder, Revision, columns).to_pydict()
-    return {
-        "revisions": len(table["status"]),
-        "status": dict(Counter(table["status"])),
-        "attempts": sum(table["attempts"]),
-        "prompt_tokens": sum(table["prompt_tokens"]),
-        "reply_tokens": sum(table["reply_tokens"]),
-    }
+    status: Counter[str] = Counter()
+    sums: dict[str, float] = dict.fromkeys(("attempts", "prompt_tokens", "reply_tokens", "usd"), 0)
+    for path in part_paths(revisions_folder):
+        table = pq.read_table(path, columns=["status", *sums])
+        status.update(table["status"].to_pylist())
+        for name in sums:
+            sums[name] += pc.sum(table[name]).as_py() or 0
+    return {"revisions": status.total(), "status": dict(status), **sums, "usd": round(sums["usd"], 6)}

@@ -51,6 +51,11 @@ def render_conversation(conversation: list[Message]) -> str:
     return "\n\n".join(turns)
 
 
+def request_key(revise: ReviseConfig, messages: list[Message]) -> str:
+    """The id of a request by all that it says: what the journal keeps its reply under."""
+    return content_id("request", revise.model, messages, revise.max_tokens, revise.temperature)
+
+
 def revision_id(draft_id: str, revise: ReviseConfig, template: Template) -> str:
     """The revision's id: the same draft, reviser, template and parameters name the same revision on any cluster."""
     return content_id("revision", draft_id, revise.model, template.version, revise.max_tokens, revise.temperature)

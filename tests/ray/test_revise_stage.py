@@ -13,7 +13,7 @@ from raylign.config import LoopConfig
 from raylign.errors import EndpointError
 from raylign.pairs import stage as pairs_stage
 from raylign.parts import PartWriter, part_paths, read_records
-from raylign.records import Draft, Revision
+from raylign.records import Draft, Revision, content_id
 from raylign.revise import stage
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
@@ -25,7 +25,7 @@ SCREEN = Screen(io.StringIO())
 
 def draft(number: int) -> Draft:
     return Draft(
-        id=f"d{number:04}",
+        id=content_id("draft", number),
         prompt_id=f"p{number:04}",
         messages=[{"role": "user", "content": f"Question {number:04}?"}],
         split="heldout" if number % 4 == 3 else "train",
@@ -96,7 +96,7 @@ def test_mixed_faults_lose_no_row_and_the_key_stays_secret(tmp_path: Path, monke
         config.revise.actors_max = 2
         figures = stage.run(config, folder, SCREEN)
         rows = revisions(folder)
-        assert Counter(row.draft_id for row in rows) == Counter(f"d{number:04}" for number in range(2, 80))
+        assert Counter(row.draft_id for row in rows) == Counter(content_id("draft", number) for number in range(2, 80))
         assert figures["status"] == {"ok": 74, "empty": 1, "cut_off": 1, "refused": 1, "too_large": 1}
         assert all(row.revision == f"In short, {row.messages[0]['content']}" for row in rows if row.status == "ok")
         assert all(provider.served[kind] for kind in ("error_500", "drop", "malformed", "429"))

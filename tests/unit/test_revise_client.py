@@ -24,9 +24,9 @@ def provider() -> Iterator[Provider]:
 
 def ask(url: str, key: str = KEY, model: str = "editor", timeout_seconds: float = 30.0) -> Reply | Failure:
     async def once() -> Reply | Failure:
-        return await ChatClient(url, Secret(key), timeout_seconds).complete(
-            model, [{"role": "user", "content": "Why?"}], 8, 0.0
-        )
+        client = ChatClient(url, Secret(key), timeout_seconds)
+        outcome, _ = await client.complete(model, [{"role": "user", "content": "Why?"}], 8, 0.0)
+        return outcome
 
     return asyncio.run(once())
 

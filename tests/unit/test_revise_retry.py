@@ -1,14 +1,10 @@
 """Only what can pass is tried again, not before the endpoint's word, and what stops the job says how to mend it."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from raylign.revise.failures import Failure, explain_fatal, failure_of_status
 from raylign.revise.reasons import Reason
-from raylign.revise.retry import read_retry_after, retry_delay
-
-NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+from raylign.revise.retry import retry_delay
 
 
 @pytest.mark.parametrize(
@@ -58,23 +54,6 @@ def test_what_cannot_pass_is_not_tried_again(failure: Failure) -> None:
 def test_the_last_attempt_is_the_last() -> None:
     assert retry_delay(Failure(Reason.TIMEOUT, ""), 4, 5, 0.5) is not None
     assert retry_delay(Failure(Reason.TIMEOUT, ""), 5, 5, 0.5) is None
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"Retry-After": "3"}, 3.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
-        ({"Retry-After": "Sun, 01 Mar 2026 12:00:30 GMT"}, 30.0),
-        ({"Retry-After": "Sun, 01 Mar 2026 11:00:00 GMT"}, 0.0),
-        ({"Retry-After": "soon"}, None),
-        ({"Retry-After": "-1"}, None),
-        ({}, None),
-    ],
-)
-def test_retry_after_spellings(headers: dict[str, str], seconds: float | None) -> None:
-    assert read_retry_after(headers, NOW) == seconds
 
 
 def explained(status: int, key_env: str | None = "MY_KEY", served: tuple[str, ...] = ()) -> str:

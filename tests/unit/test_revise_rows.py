@@ -1,7 +1,5 @@
 """Which drafts are sent, what row a call becomes, and when the endpoint is given up."""
 
-from dataclasses import replace
-
 import pytest
 
 from raylign.config import ReviseConfig
@@ -11,7 +9,7 @@ from raylign.revise.failures import Failure
 from raylign.revise.intake import Intake
 from raylign.revise.reasons import Reason
 from raylign.revise.replies import Reply, read_completion
-from raylign.revise.rows import Call, revisable, to_revision
+from raylign.revise.rows import Call, to_revision
 from raylign.revise.templates import load_template
 
 DRAFT = Draft(
@@ -35,13 +33,6 @@ REVISE = ReviseConfig(model="editor")
 
 def revision_of(outcome: Reply | Failure, attempts: int = 1) -> Revision:
     return to_revision(DRAFT, Call(outcome, attempts, 0.5), REVISE, load_template(REVISE))
-
-
-def test_only_good_drafts_without_a_revision_are_sent() -> None:
-    failed = replace(DRAFT, id="f", status="engine_error", answer="")
-    empty = replace(DRAFT, id="e", answer=" \n")
-    done = replace(DRAFT, id="x")
-    assert revisable([DRAFT, failed, empty, done], {"x"}) == [DRAFT]
 
 
 def test_a_reply_becomes_a_row_with_its_lineage() -> None:

@@ -88,7 +88,7 @@ def test_metrics_of_a_won_and_a_lost_pair() -> None:
 
 
 def test_sft_by_hand() -> None:
-    """Log-probability −12 over 4 tokens is a loss of 3 nats a token, and its gradient −¼; a longer answer weighs no more."""
+    """Log-probability −12 over 4 tokens is a loss of 3 nats a token, its gradient −¼; length adds no weight."""
     chosen_B = torch.tensor([-12.0, -60.0], requires_grad=True)
     losses_B = sft_losses(chosen_B, torch.tensor([4, 20]))
     assert losses_B.tolist() == [3.0, 3.0]

@@ -1,0 +1,110 @@
+"""Which replies a journal holds and where: keys in sorted arrays, 24 bytes a reply. This acts (reads files)."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from raylign.ids import Words, find, split_words, to_words
+from raylign.journal.files import JournalFiles
+
+OFFSET_BITS = 40
+_RECORD = 24
+"""Bytes an index entry takes: sixteen of the key, eight of the offset."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """Keys of a journal in sorted arrays, and where their lines are. Travels through Ray's object store uncopied."""
+
+    high: Words
+    low: Words
+    place: Words
+    """Segment number and offset, packed into one word."""
+    segments: tuple[str, ...] = ()
+    """Names of the segments by number."""
+    read: dict[str, int] = field(default_factory=dict)
+    """Bytes of each segment that the index covers."""
+
+    def find(self, keys: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Where each key stands, [N]; −1 where it does not."""
+        return find(self.high, self.low, *to_words(keys))
+
+
+def load_index(files: JournalFiles) -> Index:
+    """The index of a whole journal; segments that have no index of their own are read, and given one."""
+    sizes = files.sizes()
+    names = sorted(name for name in sizes if name.endswith(".jsonl"))
+    packed, read = [], {}
+    for name in names:
+        entries, covered = _sealed(files, name, sizes)
+        if covered < sizes[name]:
+            more, covered = scan(files, name, covered)
+            if more:
+                entries += pack_index(more, 0)[_RECORD:]
+                files.write(_index_name(name), pack_index([], covered) + entries)
+        packed.append(entries)
+        read[name] = covered
+    return _sort(packed, names, read)
+
+
+def _sort(packed: list[bytes], names: list[str], read: dict[str, int]) -> Index:
+    """One index of all segments' entries; columns are made and sorted one after another to keep the peak low."""
+    total = sum(len(entries) for entries in packed) // _RECORD
+    high, low, place = (np.empty(total, np.uint64) for _ in range(3))
+    start = 0
+    for number, entries in enumerate(packed):
+        rows = np.frombuffer(entries, dtype=">u8").reshape(-1, 3)
+        stop = start + len(rows)
+        high[start:stop], low[start:stop] = rows[:, 0], rows[:, 1]
+        place[start:stop] = rows[:, 2].astype(np.uint64) | np.uint64(number << OFFSET_BITS)
+        packed[number] = b""
+        start = stop
+    order = np.argsort(high, kind="stable")
+    return Index(high[order], low[order], place[order], tuple(names), read)
+
+
+def _index_name(name: str) -> str:
+    return name.removesuffix(".jsonl") + ".idx"
+
+
+def _sealed(files: JournalFiles, name: str, sizes: dict[str, int]) -> tuple[bytes, int]:
+    """Packed entries of a segment's own index, and how many bytes of the segment they cover."""
+    if sizes.get(_index_name(name), 0) < _RECORD:
+        return b"", 0
+    content = files.read(_index_name(name))
+    covered = int.from_bytes(content[16:24], "big")
+    return (content[_RECORD:], covered) if covered <= sizes[name] else (b"", 0)
+
+
+def pack_index(entries: Iterable[tuple[str, int]], covered: int) -> bytes:
+    """An index file: a first record with the number of bytes covered, then key and offset of every line."""
+    head = bytes(16) + covered.to_bytes(8, "big")
+    return head + b"".join(bytes.fromhex(key) + offset.to_bytes(8, "big") for key, offset in entries)
+
+
+def scan(files: JournalFiles, name: str, start: int) -> tuple[list[tuple[str, int]], int]:
+    """Key and offset of each whole line from a byte on, and where the last whole line ends."""
+    content = files.read(name, start)
+    found, at = [], 0
+    while (end := content.find(b"\n", at)) >= 0:
+        try:
+            key = json.loads(content[at:end])["key"]
+            bytes.fromhex(key)
+            found.append((key, start + at))
+        except (ValueError, KeyError, TypeError):
+            pass  # no line of ours
+        at = end + 1
+    return found, start + at
+
+
+def index_of(places: dict[str, tuple[str, int]]) -> Index:
+    """A sorted index of found lines."""
+    names = sorted({name for name, _ in places.values()})
+    number = {name: at for at, name in enumerate(names)}
+    high, low = split_words(b"".join(bytes.fromhex(key) for key in places))
+    place = np.array([number[name] << OFFSET_BITS | offset for name, offset in places.values()], np.uint64)
+    order = np.argsort(high, kind="stable")
+    return Index(high[order], low[order], place[order], tuple(names))
