@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from raylign.evaluate.ifeval.detect import languages
+from raylign.language import languages
 from raylign.evaluate.ifeval.text import RELATIONS
 
 
