@@ -19,6 +19,19 @@ _FEWEST_LETTERS = 80
 _PROSE_SHARE = 0.85
 """Of prose with lists and headings, more than this is letters and white space; of code and tables, less."""
 _CONFIDENT = 0.99
+LANGUAGE_CODES: dict[str, str] = dict(
+    re.findall(
+        r"(\w+) (\w\w)\b",
+        "afrikaans af, albanian sq, arabic ar, bengali bn, bulgarian bg, catalan ca, chinese zh, croatian hr, "
+        "czech cs, danish da, dutch nl, english en, estonian et, farsi fa, filipino tl, finnish fi, french fr, "
+        "german de, greek el, gujarati gu, hebrew he, hindi hi, hungarian hu, indonesian id, italian it, japanese ja, "
+        "kannada kn, korean ko, latvian lv, lithuanian lt, macedonian mk, malayalam ml, mandarin zh, marathi mr, "
+        "nepali ne, norwegian no, persian fa, polish pl, portuguese pt, punjabi pa, romanian ro, russian ru, "
+        "slovak sk, slovene sl, slovenian sl, somali so, spanish es, swahili sw, swedish sv, tagalog tl, tamil ta, "
+        "telugu te, thai th, turkish tr, ukrainian uk, urdu ur, vietnamese vi, welsh cy",
+    )
+)
+"""ISO 639-1 code of each language that the detector knows, by its English names."""
 
 
 def language_of(text: str) -> str | None:
@@ -47,6 +60,11 @@ def clear_language_of(text: str) -> str | None:
     best = str(guesses[0].lang).partition("-")[0] if guesses else ""
     confidence = sum(guess.prob for guess in guesses if str(guess.lang).partition("-")[0] == best)
     return best if confidence >= _CONFIDENT else None
+
+
+def names_language(text: str, code: str) -> bool:
+    """The text names the language of this ISO 639-1 code in English, as a request to write in it would."""
+    return any(LANGUAGE_CODES.get(word) == code for word in re.findall(r"\w+", text.casefold()))
 
 
 def languages() -> frozenset[str]:
