@@ -64,6 +64,7 @@ def _pair(draft: Draft, revision: Revision) -> Pair:
         jaccard=metrics.jaccard,
         levenshtein=metrics.levenshtein,
         length_ratio=metrics.length_ratio,
+        shared_prefix=metrics.shared_prefix,
         prompt_id=draft.prompt_id,
         draft_id=draft.id,
         revision_id=revision.id,
