@@ -107,6 +107,8 @@ class Pair:
     """Character edit distance over the longer length, 0 (same) to 1."""
     length_ratio: float
     """Characters of chosen over characters of rejected."""
+    shared_prefix: int
+    """Tokens, as `raylign.pairs.contrast` splits them, that chosen and rejected start with alike."""
     prompt_id: str
     draft_id: str
     revision_id: str

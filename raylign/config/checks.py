@@ -71,6 +71,10 @@ def _check_pools(config: LoopConfig) -> None:
         ("revise.actors_min", config.revise.actors_min, "revise.actors_max", config.revise.actors_max),
         ("serve.replicas_min", config.serve.replicas_min, "serve.replicas_max", config.serve.replicas_max),
         ("pairs.min_jaccard", config.pairs.min_jaccard, "pairs.max_jaccard", config.pairs.max_jaccard),
+        (
+            *("pairs.min_length_ratio", config.pairs.min_length_ratio),
+            *("pairs.max_length_ratio", config.pairs.max_length_ratio),
+        ),
     ):
         if low > high:
             raise ConfigError(f"{low_key} is {low} and {high_key} is {high}", "the first must not exceed the second")
@@ -103,6 +107,11 @@ def _check_endpoints(config: LoopConfig) -> None:
 def _check_pairs(config: LoopConfig) -> None:
     if len(set(config.pairs.filters)) != len(config.pairs.filters):
         raise ConfigError(f"pairs.filters is {config.pairs.filters}", "name each filter once")
+    if "near_duplicate" in config.pairs.filters[:-1]:
+        raise ConfigError(
+            f"pairs.filters is {config.pairs.filters}",
+            "name near_duplicate last: it compares the prompts of the pairs that the other filters let through",
+        )
 
 
 def _check_train(config: LoopConfig) -> None:

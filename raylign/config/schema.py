@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OBJECTIVES = ("apo_zero", "apo_down", "dpo")
-FILTERS = ("empty", "cut_off", "identical", "marker_leak", "repetitive", "too_short", "too_long", "contrast")
+FILTERS = (
+    *("empty", "cut_off", "identical", "marker_leak", "alludes", "refusal", "repetitive", "too_short", "too_long"),
+    *("contrast", "language_change", "near_duplicate"),
+)
 
 
 @dataclass
@@ -107,14 +110,16 @@ class PairsConfig:
     """Which revisions become pairs."""
 
     filters: list[str] = field(
-        default_factory=lambda: [name for name in FILTERS if name != "contrast"],
+        default_factory=lambda: list(FILTERS[: FILTERS.index("contrast")]),
         metadata={"allowed": FILTERS},
     )
-    """Filters that run, in this order; the first that objects names the reason."""
+    """Filters that run, in this order; the first that objects names the reason. `near_duplicate` runs last."""
     max_repeated_4grams: float = field(default=0.2, metadata={"low": 0.0, "high": 1.0})
     """`repetitive`: a revision of whose four-word runs more than this share repeat an earlier one is rejected."""
     min_chosen_characters: int = field(default=8, metadata={"low": 1})
     """`too_short`: a revision shorter than this is rejected."""
+    min_length_ratio: float = field(default=0.0, metadata={"low": 0.0})
+    """`too_short`: so is one shorter than this many times its draft, in characters; 0 sets no such bound."""
     max_length_ratio: float = field(default=4.0, metadata={"above": 0.0})
     """`too_long`: a revision longer than this many times its draft, in characters, is rejected."""
     drop_cut_drafts: bool = False
@@ -123,6 +128,8 @@ class PairsConfig:
     """`contrast`: lowest token Jaccard similarity of draft and revision."""
     max_jaccard: float = field(default=1.0, metadata={"low": 0.0, "high": 1.0})
     """`contrast`: highest token Jaccard similarity of draft and revision."""
+    near_duplicate_threshold: float = field(default=0.8, metadata={"above": 0.0, "high": 1.0})
+    """`near_duplicate`: Jaccard similarity, of runs of five characters, from which on two prompts are too alike."""
 
 
 @dataclass

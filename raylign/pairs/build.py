@@ -1,9 +1,21 @@
 """From a draft and what the reviser made of it to a pair, or to a rejection with its reason. Pure."""
 
+from collections.abc import Iterator, Mapping, Sequence
+
 from raylign.config import PairsConfig
 from raylign.pairs.contrast import contrast
 from raylign.pairs.filters import first_objection
-from raylign.records import Draft, Pair, Rejected, Revision, content_id
+from raylign.records import Draft, Pair, Prompt, Rejected, Revision, content_id
+
+
+def build_all(
+    drafts: Sequence[Draft], revisions: Mapping[str, Revision], pairs: PairsConfig
+) -> Iterator[Pair | Rejected]:
+    """The rows that the drafts become, one each, in order; `revisions` are by the id of their draft."""
+    rows = (build(draft, revisions.get(draft.id), pairs) for draft in drafts)
+    if "near_duplicate" not in pairs.filters:
+        return rows
+    return _without_near_duplicates(list(rows), drafts, revisions, pairs)
 
 
 def build(draft: Draft, revision: Revision | None, pairs: PairsConfig) -> Pair | Rejected:
@@ -21,6 +33,24 @@ def build(draft: Draft, revision: Revision | None, pairs: PairsConfig) -> Pair |
     return _pair(draft, revision)
 
 
+def _without_near_duplicates(
+    rows: list[Pair | Rejected], drafts: Sequence[Draft], revisions: Mapping[str, Revision], pairs: PairsConfig
+) -> Iterator[Pair | Rejected]:
+    from raylign.pairs.near_duplicates import near_duplicates  # its library loads for those who ask for it only
+
+    prompts = {draft.prompt_id: Prompt(draft.prompt_id, draft.messages, draft.split, draft.source) for draft in drafts}
+    paired = [prompts[row.prompt_id] for row in rows if isinstance(row, Pair)]
+    heldout = [prompt for prompt in prompts.values() if prompt.split == "heldout"]
+    duplicates = near_duplicates(paired, heldout, pairs.near_duplicate_threshold)
+    for draft, row in zip(drafts, rows, strict=True):
+        if isinstance(row, Pair) and (kept := duplicates.get(row.prompt_id)) is not None:
+            said = prompts[kept].messages[-1]["content"]
+            detail = f"the prompt is much like {prompts[kept].split} prompt {kept}: {said[:80]!r}"
+            yield _reject(draft, revisions.get(draft.id), "near_duplicate", detail)
+        else:
+            yield row
+
+
 def _pair(draft: Draft, revision: Revision) -> Pair:
     metrics = contrast(revision.revision, draft.answer)
     return Pair(
@@ -34,6 +64,7 @@ def _pair(draft: Draft, revision: Revision) -> Pair:
         jaccard=metrics.jaccard,
         levenshtein=metrics.levenshtein,
         length_ratio=metrics.length_ratio,
+        shared_prefix=metrics.shared_prefix,
         prompt_id=draft.prompt_id,
         draft_id=draft.id,
         revision_id=revision.id,

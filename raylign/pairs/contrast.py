@@ -6,9 +6,11 @@ Contrast is what CLAIR is about (arXiv 2408.06266, section 2): a pair should dif
 import re
 from dataclasses import dataclass
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import Levenshtein, Prefix
 
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+"""A word or a single punctuation mark. It is no model's tokenizer, so that runs of different models compare."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Contrast:
     """Character edits over the longer length, 0 (same) to 1."""
     length_ratio: float
     """Characters of chosen over characters of rejected."""
+    shared_prefix: int
+    """Tokens, words and single punctuation marks in their case, that both start with before they first differ."""
 
 
 def contrast(chosen: str, rejected: str) -> Contrast:
@@ -29,6 +33,7 @@ def contrast(chosen: str, rejected: str) -> Contrast:
         jaccard=jaccard(chosen, rejected),
         levenshtein=Levenshtein.normalized_distance(chosen, rejected),
         length_ratio=len(chosen) / len(rejected),
+        shared_prefix=Prefix.similarity(_TOKEN.findall(chosen), _TOKEN.findall(rejected)),
     )
 
 

@@ -1,11 +1,17 @@
-"""The filters between a revision and a pair: each names its objection, or lets the revision pass. Pure."""
+"""The filters between a revision and a pair: each names its objection, or lets the revision pass. Pure.
+
+A filter here sees one revision; `near_duplicate`, which compares all prompts, is in `raylign.pairs.near_duplicates`.
+"""
 
 import re
 from collections.abc import Callable
 
 from raylign.config import PairsConfig
+from raylign.language import clear_language_of, names_language
+from raylign.pairs.allusion import allusion_in
 from raylign.pairs.contrast import jaccard
 from raylign.records import Revision
+from raylign.refusal import refusal_in
 from raylign.repetition import repeated_4grams
 from raylign.revise.parse import IDENTIFIER
 
@@ -14,12 +20,14 @@ _LEAK = re.compile(
     rf"{IDENTIFIER.pattern}|</?(?:task|student_solution)>|<\|\w+\|>|\[/?INST\]|</?s>|<(?:start|end)_of_turn>",
     re.IGNORECASE,
 )
+_SAME_LANGUAGE = 0.5
+"""Texts that share half of their words are in one language: it spares the detector most minimal revisions."""
 
 
 def first_objection(revision: Revision, pairs: PairsConfig) -> tuple[str, str] | None:
-    """Name and detail of the first configured filter that objects to a parsed revision, or None."""
+    """Name and detail of the first configured filter that objects to a parsed revision by itself, or None."""
     for name in pairs.filters:
-        if (detail := _FILTERS[name](revision, pairs)) is not None:
+        if name != "near_duplicate" and (detail := _FILTERS[name](revision, pairs)) is not None:
             return name, detail
     return None
 
@@ -46,6 +54,16 @@ def _marker_leak(revision: Revision, pairs: PairsConfig) -> str | None:
     return f"the revision holds {found[0]!r}" if found else None
 
 
+def _alludes(revision: Revision, pairs: PairsConfig) -> str | None:
+    found = allusion_in(revision.revision, revision.answer, revision.messages)
+    return f"it speaks of being a revision: {found!r}" if found else None
+
+
+def _refusal(revision: Revision, pairs: PairsConfig) -> str | None:
+    found = refusal_in(revision.revision)
+    return f"it declines and the draft does not: {found!r}" if found and not refusal_in(revision.answer) else None
+
+
 def _repetitive(revision: Revision, pairs: PairsConfig) -> str | None:
     share = repeated_4grams([revision.revision])
     return f"{share:.0%} of its four-word runs repeat" if share > pairs.max_repeated_4grams else None
@@ -53,12 +71,19 @@ def _repetitive(revision: Revision, pairs: PairsConfig) -> str | None:
 
 def _too_short(revision: Revision, pairs: PairsConfig) -> str | None:
     length = len(revision.revision.strip())
-    return f"{length} characters" if length < pairs.min_chosen_characters else None
+    if length < pairs.min_chosen_characters:
+        return f"{length} characters"
+    ratio = _length_ratio(revision)
+    return f"{ratio:.2f} times the draft" if ratio < pairs.min_length_ratio else None
 
 
 def _too_long(revision: Revision, pairs: PairsConfig) -> str | None:
-    ratio = len(revision.revision) / max(1, len(revision.answer))
+    ratio = _length_ratio(revision)
     return f"{ratio:.2f} times the draft" if ratio > pairs.max_length_ratio else None
+
+
+def _length_ratio(revision: Revision) -> float:
+    return len(revision.revision) / max(1, len(revision.answer))
 
 
 def _contrast(revision: Revision, pairs: PairsConfig) -> str | None:
@@ -66,13 +91,29 @@ def _contrast(revision: Revision, pairs: PairsConfig) -> str | None:
     return None if pairs.min_jaccard <= similarity <= pairs.max_jaccard else f"Jaccard similarity {similarity:.3f}"
 
 
+def _language_change(revision: Revision, pairs: PairsConfig) -> str | None:
+    """Another language than the draft's, unless it is the prompt's own or one that the prompt names."""
+    if jaccard(revision.revision, revision.answer) >= _SAME_LANGUAGE:
+        return None
+    old, new = clear_language_of(revision.answer), clear_language_of(revision.revision)
+    if old is None or new is None or old == new:
+        return None
+    asked = [message["content"] for message in revision.messages if message["role"] != "assistant"]
+    if clear_language_of(asked[-1]) == new or any(names_language(text, new) for text in asked):
+        return None
+    return f"the draft is in {old!r} and the revision in {new!r}"
+
+
 _FILTERS: dict[str, Callable[[Revision, PairsConfig], str | None]] = {
     "empty": _empty,
     "cut_off": _cut_off,
     "identical": _identical,
     "marker_leak": _marker_leak,
+    "alludes": _alludes,
+    "refusal": _refusal,
     "repetitive": _repetitive,
     "too_short": _too_short,
     "too_long": _too_long,
     "contrast": _contrast,
+    "language_change": _language_change,
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 from raylign.config import LoopConfig
 from raylign.errors import InputError
-from raylign.pairs.build import build
+from raylign.pairs.build import build_all
 from raylign.pairs.store import PairStore
 from raylign.parts import read_records
 from raylign.records import Draft, Revision
@@ -25,8 +25,8 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         revision.draft_id: revision for revision in read_records(folder.path / "revisions", Revision)
     }
     with screen.stage("pairs") as progress, PairStore(folder.stage("pairs")) as store:
-        for done, draft in enumerate(drafts, start=1):
-            store.add(build(draft, revisions.get(draft.id), config.pairs))
+        for done, row in enumerate(build_all(drafts, revisions, config.pairs), start=1):
+            store.add(row)
             progress.update(done, len(drafts))
     figures = store.figures()
     assert figures["drafts"] == len(drafts), f"{len(drafts)} drafts became {figures['drafts']} rows"

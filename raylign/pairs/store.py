@@ -8,20 +8,20 @@ manifest.json             counts, contrast, models, templates, and every file wi
 
 import hashlib
 import shutil
-import statistics
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from raylign.parts import PartWriter, part_paths
 from raylign.records import Pair, Rejected
 from raylign.run_folder import write_json
 
-_CONTRAST = ("jaccard", "levenshtein", "length_ratio")
+_CONTRAST = ("jaccard", "levenshtein", "length_ratio", "shared_prefix")
 
 
 class PairStore:
@@ -85,10 +85,12 @@ class PairStore:
 
 
 def summarise(values: list[float]) -> dict[str, float]:
-    """Mean and median, rounded for reading; empty for no values."""
+    """Mean, median, 5th and 95th percentile (interpolated), rounded for reading; empty for no values."""
     if not values:
         return {}
-    return {"mean": round(statistics.fmean(values), 4), "median": round(statistics.median(values), 4)}
+    low, median, high = np.percentile(values, [5, 50, 95])
+    named = {"mean": np.mean(values), "median": median, "percentile_5": low, "percentile_95": high}
+    return {name: round(float(value), 4) for name, value in named.items()}
 
 
 def _describe_files(root: Path, paths: Iterable[Path]) -> dict[str, dict[str, Any]]:

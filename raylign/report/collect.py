@@ -21,7 +21,7 @@ def collect(folder: RunFolder) -> RunRecord:
     """The folder's record; examples are the first by id, which is a hash, so nobody picked them."""
     config_path = folder.path / "config.yaml"
     pairs = [path for split in ("train", "heldout") for path in [folder.path / "pairs" / split] if part_paths(path)]
-    contrast = [read_parts(path, Pair, ["levenshtein", "length_ratio"]) for path in pairs]
+    contrast = [read_parts(path, Pair, ["levenshtein", "length_ratio", "shared_prefix"]) for path in pairs]
     return RunRecord(
         name=folder.path.resolve().name,
         config=yaml.safe_load(config_path.read_text(encoding="utf-8")) if config_path.exists() else {},
@@ -30,6 +30,7 @@ def collect(folder: RunFolder) -> RunRecord:
         metrics=_training_lines(folder.path / "metrics.jsonl"),
         edit_distances=[value for table in contrast for value in table["levenshtein"].to_pylist()],
         length_ratios=[value for table in contrast for value in table["length_ratio"].to_pylist()],
+        shared_prefixes=[value for table in contrast for value in table["shared_prefix"].to_pylist()],
         pairs=_example_pairs(pairs),
         answers=_answer_pairs(folder.path),
     )

@@ -151,6 +151,18 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
                 high=2.0,
             ),
         ),
+        Chart(
+            "Where the revision first differs",
+            "Pairs by shared prefix; the last bar holds all above 40.",
+            histogram(
+                record.shared_prefixes,
+                title="Pairs by shared prefix",
+                x_label="words and punctuation marks that both start with",
+                y_label="pairs",
+                low=0.0,
+                high=40.0,
+            ),
+        ),
     ]
 
 

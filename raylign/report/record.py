@@ -51,5 +51,7 @@ class RunRecord:
     """Normalised Levenshtein distance of each pair, 0 to 1."""
     length_ratios: list[float] = field(default_factory=list)
     """Characters of chosen over characters of rejected, of each pair."""
+    shared_prefixes: list[int] = field(default_factory=list)
+    """Tokens that chosen and rejected start with alike, of each pair."""
     pairs: list[ExamplePair] = field(default_factory=list)
     answers: list[AnswerPair] = field(default_factory=list)

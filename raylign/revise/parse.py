@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from raylign.refusal import refusal_in
 from raylign.revise.reasons import Reason
 
 
@@ -57,11 +58,6 @@ _WHOLE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", ""}
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _THOUGHT_TAG = re.compile(r"\A\s*<think>|</think>")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
-_REFUSAL = re.compile(
-    r"^\W*(?:i['’]?m (?:really |very )?sorry|sorry\b|i apologi[sz]e|as an ai\b|unfortunately,? i can"
-    r"|i (?:can(?:no|['’])t|am (?:unable|not able)|won['’]t|will not|must decline))",
-    re.IGNORECASE,
-)
 
 
 def parse_reply(template: str, reply: str, finish_reason: str, refusal: str = "") -> Parsed:
@@ -89,7 +85,7 @@ def parse_clair(reply: str) -> Parsed:
     """Split a whole `clair` reply into rationale and revision."""
     text = _without_outer_fence(reply.strip())
     markers = _merged(text, _find_markers(text))
-    if not markers and _REFUSAL.match(text):
+    if not markers and refusal_in(text):
         return Parsed(Reason.REFUSED, detail="the reply declines")
     if problem := _doubtful_order(text, markers):
         return _unparsed(problem)

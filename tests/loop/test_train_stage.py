@@ -53,6 +53,7 @@ def write_pairs(folder: Path, split: str, count: int) -> None:
                         jaccard=0.1,
                         levenshtein=0.9,
                         length_ratio=0.5,
+                        shared_prefix=0,
                         prompt_id="",
                         draft_id="",
                         revision_id="",

@@ -3,9 +3,9 @@
 import langdetect
 import pytest
 
-from raylign.evaluate.ifeval.detect import language_of, languages
 from raylign.evaluate.ifeval.loose import loose_variants
 from raylign.evaluate.ifeval.text import count_capital_words, count_sentences, count_words
+from raylign.language import language_of, languages
 
 
 @pytest.mark.parametrize(

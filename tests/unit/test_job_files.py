@@ -35,11 +35,6 @@ def test_entry_point_explains_a_wrong_option_in_its_own_words(script: Path, tmp_
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_configuration_loads(path: Path) -> None:
-    load_config(path)
-
-
 def test_embedded_configuration_is_the_default_itself() -> None:
     assert load_config(JOBS / "conf" / "smollm2_cpu.yaml") == load_config()
 

@@ -53,6 +53,8 @@ def test_the_id_follows_the_revision() -> None:
         ({"revision": "It is Paris.<|im_end|>"}, "marker_leak"),
         ({"revision": "It is Paris.</student_solution>"}, "marker_leak"),
         ({"revision": "It is Paris, " * 6}, "repetitive"),
+        ({"revision": "Here is the corrected answer: it is Paris."}, "alludes"),
+        ({"revision": "I'm sorry, but I can't help with that."}, "refusal"),
         ({"revision": "Paris."}, "too_short"),
         ({"revision": " ".join(f"Paris{n}" for n in range(17))}, "too_long"),
     ],
@@ -84,6 +86,66 @@ def test_bounds_are_configuration() -> None:
     assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.34)) == "contrast"
     assert reason(REVISION, PairsConfig(filters=["contrast"], max_jaccard=0.33)) == "contrast"
     assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.33, max_jaccard=0.34)) == "pair"
+
+
+def test_length_is_bound_on_both_sides() -> None:
+    """The revision has 12 characters, the draft 24."""
+    assert reason(REVISION, PairsConfig(min_length_ratio=0.5)) == "pair"
+    assert reason(REVISION, PairsConfig(min_length_ratio=0.51)) == "too_short"
+    assert reason(REVISION, PairsConfig(max_length_ratio=0.5)) == "pair"
+    assert reason(REVISION, PairsConfig(max_length_ratio=0.49)) == "too_long"
+
+
+def test_a_bound_of_a_filter_that_does_not_run_changes_nothing() -> None:
+    bounds = {"min_length_ratio": 0.9, "max_length_ratio": 0.95, "min_jaccard": 0.9, "near_duplicate_threshold": 0.01}
+    assert reason(REVISION, PairsConfig(filters=["empty"], **bounds)) == "pair"  # type: ignore[arg-type]
+
+
+def test_a_refusal_is_no_objection_where_the_draft_declines_too() -> None:
+    declined = "I'm sorry, but I can't help with that."
+    assert reason(replace(REVISION, revision="I cannot assist with this request.", answer=declined)) == "pair"
+    assert reason(replace(REVISION, answer=declined)) == "pair"
+
+
+ENGLISH = "The old bridge was built by the town in the spring of the year after the war, and people still use it today."
+FRENCH = (
+    "Le vieux pont a été construit par la ville au printemps qui a suivi la guerre, et on s'en sert encore aujourd'hui."
+)
+LANGUAGE = PairsConfig(filters=["language_change"])
+
+
+@pytest.mark.parametrize(
+    ("draft", "revision", "prompt", "expected"),
+    [
+        (ENGLISH, FRENCH, "Tell me about the bridge.", "language_change"),
+        (FRENCH, ENGLISH, "Tell me about the bridge.", "language_change"),
+        (ENGLISH, ENGLISH.replace("old", "stone"), "Tell me about the bridge.", "pair"),
+        (ENGLISH, FRENCH, "Tell me about the bridge in French.", "pair"),
+        (ENGLISH, FRENCH, FRENCH.replace("Le vieux pont", "Pourquoi le pont"), "pair"),
+        (ENGLISH, "Le vieux pont est beau.", "Tell me about the bridge.", "pair"),
+        (ENGLISH, "```\n" + "x = compter(le_pont, les_gens)\n" * 9 + "```", "Write code.", "pair"),
+        (ENGLISH, "12 + 30 = 42; 42 * 2 = 84; " * 9, "Count.", "pair"),
+    ],
+)  # fmt: skip
+def test_a_change_of_language_is_seen_where_it_is_clear(draft: str, revision: str, prompt: str, expected: str) -> None:
+    messages: list = [{"role": "user", "content": prompt}]
+    row = replace(REVISION, answer=draft, revision=revision, messages=messages)
+    assert [reason(row, LANGUAGE) for _ in range(3)] == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "filters", "seen"),
+    [
+        ({"revision": "It is Paris, as corrected above."}, ["alludes"], "'as corrected above'"),
+        ({"revision": "I can't help with that."}, ["refusal"], "can't help"),
+        ({"revision": FRENCH, "answer": ENGLISH}, ["language_change"], "'en' and the revision in 'fr'"),
+        ({"revision": "Paris"}, ["too_short"], "5 characters"),
+    ],
+)
+def test_a_rejection_says_what_was_seen(changes: dict[str, str], filters: list[str], seen: str) -> None:
+    row = build(DRAFT, replace(REVISION, **changes), PairsConfig(filters=filters))
+    assert isinstance(row, Rejected)
+    assert seen in row.detail
 
 
 def test_a_rejection_keeps_what_is_needed_to_see_why() -> None:

@@ -21,6 +21,24 @@ def test_extremes() -> None:
     assert contrast("", "abc").levenshtein == 1.0
 
 
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "tokens"),
+    [
+        ("The sky is blue.", "The sky is grey.", 3),
+        ("The sky is blue.", "The sky is blue, mostly.", 4),
+        ("Yes, it is.", "Yes,  it\nis not.", 4),  # white space is no token: Yes | , | it | is
+        ("the sky", "The sky", 0),
+        ("Well... no", "Well.. no", 3),
+        ("It is.", "It is.", 3),
+        ("", "It is.", 0),
+    ],
+)
+def test_shared_prefix_counts_words_and_marks_up_to_the_first_difference(
+    chosen: str, rejected: str, tokens: int
+) -> None:
+    assert contrast(chosen, rejected).shared_prefix == tokens
+
+
 def test_repeats_punctuation_and_case_do_not_change_jaccard() -> None:
     assert jaccard("Yes, yes, YES!", "yes") == 1.0
     assert jaccard("...", "!") == 1.0

@@ -11,6 +11,7 @@ import pytest
 from raylign.config import LoopConfig
 from raylign.errors import InputError
 from raylign.pairs import stage
+from raylign.pairs.store import summarise
 from raylign.parts import PartWriter, read_records
 from raylign.records import Draft, Pair, Rejected, Revision
 from raylign.run_folder import RunFolder
@@ -63,6 +64,34 @@ def test_every_draft_is_a_pair_or_a_counted_rejection(folder: RunFolder) -> None
     assert {row.draft_id for row in (*train, *heldout, *rejected)} == {f"d{number}" for number in range(20)}
     assert {row.split for row in train} == {"train"}
     assert 0 < figures["contrast"]["jaccard"]["mean"] < 1
+
+
+def test_contrast_is_summed_up_by_mean_median_and_the_tails(folder: RunFolder) -> None:
+    stage.run(LoopConfig(), folder, SCREEN)
+    contrast = json.loads((folder.path / "pairs" / "manifest.json").read_text())["contrast"]
+    assert set(contrast) == {"jaccard", "levenshtein", "length_ratio", "shared_prefix"}
+    for values in contrast.values():
+        assert values["percentile_5"] <= values["median"] <= values["percentile_95"]
+    # 1 to 21 by ones: rank 1 + 0.05 × 20 is 2, and as far from the other end
+    assert summarise([float(value) for value in range(21, 0, -1)]) == {
+        "mean": 11.0, "median": 11.0, "percentile_5": 2.0, "percentile_95": 20.0,
+    }  # fmt: skip
+    assert summarise([0.25]) == dict.fromkeys(("mean", "median", "percentile_5", "percentile_95"), 0.25)
+    assert summarise([]) == {}
+
+
+def test_near_duplicate_prompts_become_counted_rejections(folder: RunFolder) -> None:
+    """The twenty prompts differ in their number alone, so all are alike; a held-out one stays, of the smallest id."""
+    config = LoopConfig()
+    config.pairs.filters.append("near_duplicate")
+    config.pairs.near_duplicate_threshold = 0.4
+    figures = stage.run(config, folder, SCREEN)
+    assert (figures["drafts"], figures["pairs"], figures["heldout"]) == (20, 1, 1)
+    assert figures["rejected"]["near_duplicate"] == 14
+    assert sum(figures["rejected"].values()) == 19
+    rejected = read_records(folder.path / "pairs" / "rejected", Rejected)
+    details = {row.detail for row in rejected if row.reason == "near_duplicate" and row.split == "heldout"}
+    assert details == {"the prompt is much like heldout prompt p10: 'Question 10?'"}
 
 
 def test_manifest_describes_every_file(folder: RunFolder) -> None:

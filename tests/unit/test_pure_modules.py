@@ -13,17 +13,22 @@ WITHOUT_TORCH = [
     "raylign.records",
     "raylign.summary",
     "raylign.engine",
-    "raylign.prompts.prompt_set",
+    *(f"raylign.{name}" for name in ("language", "refusal", "repetition")),
+    *(f"raylign.prompts.{name}" for name in ("prompt_set", "normalise")),
     "raylign.sample.drafts",
     *(f"raylign.revise.{name}" for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies")),
-    *(f"raylign.pairs.{name}" for name in ("filters", "contrast", "build")),
+    *(f"raylign.revise.{name}" for name in ("reasons", "failures", "secret")),
+    *(f"raylign.pairs.{name}" for name in ("filters", "allusion", "near_duplicates", "contrast", "build")),
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
     "raylign.serve.plan",
     "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
     *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "format", "record", "page")),
 ]
-WITH_TORCH = [f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")]
+WITH_TORCH = [
+    *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")),
+    *(f"raylign.train.{name}" for name in ("attention", "policy")),
+]
 
 
 def first_loaders(modules: list[str], barred: set[str]) -> dict[str, str]:
@@ -45,6 +50,11 @@ def first_loaders(modules: list[str], barred: set[str]) -> dict[str, str]:
 @pytest.mark.parametrize(("modules", "barred"), [(WITHOUT_TORCH, ACTING | TORCH), (WITH_TORCH, ACTING)])
 def test_pure_modules_load_alone(modules: list[str], barred: set[str]) -> None:
     assert first_loaders(modules, barred) == {}
+
+
+def test_the_search_for_near_duplicates_is_loaded_only_where_it_is_asked_for() -> None:
+    assert first_loaders(["raylign.pairs.stage", "raylign.loop"], {"rensa"}) == {}
+    assert first_loaders(["raylign.pairs.near_duplicates"], {"rensa"}) == {"rensa": "raylign.pairs.near_duplicates"}
 
 
 def test_the_check_sees_a_heavy_import() -> None:

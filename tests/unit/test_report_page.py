@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from raylign.config import load_config
+from raylign.config.schema import FILTERS
 from raylign.evaluate.rows import Answer
 from raylign.parts import PartWriter
 from raylign.records import Message, Pair, Prompt, content_id
@@ -15,7 +16,7 @@ from raylign.report.format import clipped, duration, last_turn
 from raylign.report.page import render, training_charts
 from raylign.report.record import RunRecord
 from raylign.report.stage import write_report
-from raylign.report.words import headline, tiles
+from raylign.report.words import REASONS, headline, tiles
 from raylign.run_folder import RunFolder
 
 HOSTILE = "<script>alert('x')</script> & <img src=x onerror=y>"
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> RunFolder:
     with PartWriter(run.stage("prompts"), Prompt) as writer:
         writer.add(prompts)
     pair = {"prompt": user(HOSTILE), "rationale": HOSTILE, "split": "train", "source": "t", "jaccard": 0.2}
-    contrast = {"levenshtein": 0.7, "length_ratio": 0.4}
+    contrast = {"levenshtein": 0.7, "length_ratio": 0.4, "shared_prefix": 3}
     lineage = dict.fromkeys(("prompt_id", "draft_id", "revision_id", "target_model", "reviser_model", "template"), "x")
     with PartWriter(run.path / "pairs" / "train", Pair) as writer:
         for index in range(4):
@@ -96,6 +97,10 @@ def read(page: str) -> Elements:
     return found
 
 
+def test_every_filter_is_put_in_words() -> None:
+    assert set(FILTERS) <= set(REASONS)
+
+
 def test_page_of_a_whole_run_says_what_changed(folder: RunFolder) -> None:
     path = write_report(folder)
     assert path == folder.path / "report.html"
@@ -106,7 +111,7 @@ def test_page_of_a_whole_run_says_what_changed(folder: RunFolder) -> None:
     assert "No guard objects" in text
     assert text.count("9 tokens, cut at the limit") == 5
     assert text.count("chosen · its revision") == 3
-    assert page.tags.count("svg") == 3  # the loss, and the pairs' two histograms
+    assert page.tags.count("svg") == 4  # the loss, and the pairs' three histograms
     assert "4 min 1 s" in text
 
 

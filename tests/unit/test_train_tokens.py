@@ -24,6 +24,7 @@ def pair(chosen: str, rejected: str, prompt: list[Message] | None = None, name: 
         jaccard=0.0,
         levenshtein=0.0,
         length_ratio=1.0,
+        shared_prefix=0,
         prompt_id="",
         draft_id="",
         revision_id="",

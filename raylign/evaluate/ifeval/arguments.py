@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from raylign.evaluate.ifeval.detect import languages
 from raylign.evaluate.ifeval.text import RELATIONS
+from raylign.language import languages
 
 
 @dataclass(frozen=True)

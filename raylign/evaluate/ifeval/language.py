@@ -3,8 +3,8 @@
 A text that has no letters to judge by (digits, a bare address) counts as being in any language, as published.
 """
 
-from raylign.evaluate.ifeval.detect import language_of
 from raylign.evaluate.ifeval.text import count_capital_words, meets
+from raylign.language import language_of
 
 
 def response_language(response: str, *, language: str) -> bool:
