@@ -1,17 +1,22 @@
-"""A chat provider for the tests: a real HTTP server that speaks the OpenAI API, limits, fails on order, and counts.
+"""A chat provider for tests and benchmarks: a real HTTP server that speaks the OpenAI API, limits, fails, and counts.
 
-It runs in a thread on loopback. What goes wrong is decided by `fault`, a function of the request's number and of
-how often this same conversation was asked before; so a test can say "every seventh conversation fails once".
+In a test it runs in a thread of its own on loopback (`with Provider(...)`). What goes wrong is decided by `fault`, a
+function of the request's number and of how often this same conversation was asked before; so a test can say "every
+seventh conversation fails once". A benchmark runs it as a process of its own (`python tests/provider.py --help`),
+reads its counts at `/count` and changes its limits at `/limits`.
 """
 
+import argparse
+import asyncio
 import json
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+
+from aiohttp import web
 
 FAULTS = ("error_500", "drop", "malformed", "not_json", "no_choices", "empty", "truncated", "filtered", "hang", "limit")
 
@@ -26,6 +31,23 @@ def echo_reply(messages: list[dict[str, str]]) -> str:
     return f"Short and clear: {messages[-1]['content'][-40:]}"
 
 
+class _Bucket:
+    """A limit of a minute that fills evenly; as much as `burst` may be taken at once."""
+
+    def __init__(self, per_minute: float, burst: float) -> None:
+        self.per_second, self.burst = per_minute / 60, burst
+        self.level, self.at = burst, time.monotonic()
+
+    def wait_seconds(self, units: float) -> float:
+        """Seconds until so much may be taken; a request larger than the burst passes a full bucket."""
+        if math.isinf(self.per_second):
+            return 0.0
+        now = time.monotonic()
+        self.level = min(self.burst, self.level + (now - self.at) * self.per_second)
+        self.at = now
+        return max(0.0, min(units, self.burst) - self.level) / self.per_second
+
+
 @dataclass
 class Provider:
     """The provider's settings and what it counted; it serves at `url` for as long as a `with` block runs."""
@@ -34,9 +56,13 @@ class Provider:
     """Required as a bearer token; empty takes anyone."""
     models: tuple[str, ...] = ("editor",)
     lists_models: bool = True
-    requests_per_minute: float = float("inf")
-    burst: int = 5
+    requests_per_minute: float = math.inf
+    tokens_per_minute: float = math.inf
+    """Words of prompts and replies, which are this provider's tokens."""
+    burst: float = 5
     """Requests that may come at once before the rate binds."""
+    states_limits: bool = False
+    """Tell the limits in every response's headers, as OpenAI does."""
     latency_seconds: float = 0.0
     hang_seconds: float = 30.0
     fault: Callable[[int, int], str] = no_fault
@@ -45,165 +71,181 @@ class Provider:
     url: str = ""
     served: Counter[str] = field(default_factory=Counter)
     """Answers by kind: ok, 401, 404, 429, or a fault's name."""
+    tokens: Counter[str] = field(default_factory=Counter)
+    """Prompt and reply tokens of all replies that were whole chat completions."""
     asked: Counter[str] = field(default_factory=Counter)
     """Chat requests by conversation, refused ones left out."""
     arrivals: list[float] = field(default_factory=list)
+    accepted: list[tuple[float, int]] = field(default_factory=list)
+    """Time and tokens of the requests that passed the limits."""
     last: str = ""
     """The conversation that `fault` decides on, as JSON."""
     in_flight: int = 0
     most_in_flight: int = 0
     early: int = 0
     """Requests that came before a Retry-After was over."""
-    level: float = 0.0
-    filled_at: float = 0.0
     closed_until: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> "Provider":
-        self.level, self.filled_at = self.burst, time.monotonic()
-        self.server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"provider": self}))
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        started = threading.Event()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
         self.thread.start()
+        started.wait()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.server.shutdown()
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
-        self.server.server_close()
 
-    def wait_for_room(self) -> float:
-        """Seconds until the rate allows a request, 0 when it takes this one."""
-        now = time.monotonic()
-        if self.requests_per_minute == float("inf"):
-            return 0.0
-        per_second = self.requests_per_minute / 60
-        self.level = min(self.burst, self.level + (now - self.filled_at) * per_second)
-        self.filled_at = now
-        if self.level >= 1:
-            self.level -= 1
-            return 0.0
-        return (1 - self.level) / per_second
+    def _serve(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self.loop)
+        runner = self.loop.run_until_complete(self.start(0))
+        started.set()
+        self.loop.run_forever()
+        self.loop.run_until_complete(runner.cleanup())
+        self.loop.close()
 
+    async def start(self, port: int) -> web.AppRunner:
+        """Listen on loopback, in the running event loop."""
+        self.set_limits(self.requests_per_minute, self.tokens_per_minute)
+        application = web.Application(client_max_size=2**26)
+        application.router.add_get("/count", self._count)
+        application.router.add_post("/limits", self._change_limits)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096)
+        await site.start()
+        port = runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{port}/v1"
+        return runner
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    provider: Provider
+    def set_limits(self, requests_per_minute: float, tokens_per_minute: float) -> None:
+        """Allow so much from now on."""
+        self.requests_per_minute, self.tokens_per_minute = requests_per_minute, tokens_per_minute
+        self.requests = _Bucket(requests_per_minute, self.burst)
+        self.all_tokens = _Bucket(tokens_per_minute, max(1.0, tokens_per_minute / 60))
 
-    def log_message(self, *arguments: Any) -> None:
-        """Say nothing on the screen."""
+    async def _count(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "served": self.served, "tokens": self.tokens, "asked_twice": sum(n - 1 for n in self.asked.values()),
+                "conversations": len(self.asked), "most_in_flight": self.most_in_flight, "in_flight": self.in_flight,
+                "arrivals": len(self.arrivals), "accepted": self.accepted, "now": time.monotonic(),
+            }
+        )  # fmt: skip
 
-    def do_GET(self) -> None:
-        if not self._known_caller():
-            return
-        if self.path == "/v1/models" and self.provider.lists_models:
-            self._answer(
-                200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.provider.models]}
-            )
-        else:
-            self._error(404, "not_found", f"no route {self.path}")
+    async def _change_limits(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
+        self.set_limits(wanted.get("requests_per_minute", math.inf), wanted.get("tokens_per_minute", math.inf))
+        return web.json_response({"at": time.monotonic()})
 
-    def do_POST(self) -> None:
-        provider = self.provider
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with provider.lock:
-            provider.in_flight += 1
-            provider.most_in_flight = max(provider.most_in_flight, provider.in_flight)
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            if self._known_caller():
-                self._chat(request)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # the caller gave up waiting
+            sent = request.headers.get("Authorization", "")
+            if self.key and sent != f"Bearer {self.key}":
+                self.served["401"] += 1
+                return _error(401, "invalid_api_key", f"Incorrect API key provided: {sent}")  # as careless as some are
+            if request.method == "POST":
+                return await self._chat(request)
+            if request.path == "/v1/models" and self.lists_models:
+                cards = [{"id": name, "object": "model"} for name in self.models]
+                return web.json_response({"object": "list", "data": cards})
+            return _error(404, "not_found", f"no route {request.path}")
         finally:
-            with provider.lock:
-                provider.in_flight -= 1
+            self.in_flight -= 1
 
-    def _known_caller(self) -> bool:
-        provider = self.provider
-        sent = self.headers.get("Authorization", "")
-        if provider.key and sent != f"Bearer {provider.key}":
-            provider.served["401"] += 1
-            self._error(401, "invalid_api_key", f"Incorrect API key provided: {sent}")  # as careless as some are
-            return False
-        return True
-
-    def _chat(self, request: dict[str, Any]) -> None:
-        provider = self.provider
-        if self.path != "/v1/chat/completions" or request["model"] not in provider.models:
-            provider.served["404"] += 1
-            self._error(404, "model_not_found", f"the model {request['model']} does not exist")
-            return
-        with provider.lock:
-            provider.arrivals.append(time.monotonic())
-            provider.early += time.monotonic() < provider.closed_until
-            wait = provider.wait_for_room()
-            self.provider.last = conversation = json.dumps(request["messages"])
-            fault = "" if wait else provider.fault(len(provider.arrivals) - 1, provider.asked[conversation])
-            if not wait:
-                provider.asked[conversation] += 1
-            if fault == "limit":
-                wait, provider.closed_until = 1.0, time.monotonic() + 1.0
-            provider.served["429" if wait else fault or "ok"] += 1
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        asked = json.loads(await request.read())
+        if request.path != "/v1/chat/completions" or asked["model"] not in self.models:
+            self.served["404"] += 1
+            return _error(404, "model_not_found", f"the model {asked['model']} does not exist")
+        now = time.monotonic()
+        self.arrivals.append(now)
+        self.early += now < self.closed_until
+        text = self.reply(asked["messages"])
+        tokens = {"prompt_tokens": sum(_words(message["content"]) for message in asked["messages"])}
+        tokens["completion_tokens"] = _words(text)
+        wait = max(self.requests.wait_seconds(1), self.all_tokens.wait_seconds(sum(tokens.values())))
+        self.last = conversation = json.dumps(asked["messages"])
+        fault = "" if wait else self.fault(len(self.arrivals) - 1, self.asked[conversation])
+        if not wait:
+            self.asked[conversation] += 1
+        if fault == "limit":
+            wait, self.closed_until = 1.0, now + 1.0
+        self.served["429" if wait else fault or "ok"] += 1
         if wait:
-            self._error(429, "rate_limit_exceeded", "slow down", {"Retry-After": f"{wait:.3f}"})
-            return
-        time.sleep(provider.latency_seconds)
-        getattr(self, f"_{fault}", self._complete)(request)
+            return _error(429, "rate_limit_exceeded", "slow down", {"Retry-After": f"{wait:.3f}", **self._stated()})
+        self.requests.level -= 1
+        self.all_tokens.level -= sum(tokens.values())
+        self.accepted.append((now, sum(tokens.values())))
+        await asyncio.sleep(self.latency_seconds)
+        return await self._reply(request, fault, text, tokens)
 
-    def _complete(self, request: dict[str, Any], finish_reason: str = "stop", text: str | None = None) -> None:
-        text = self.provider.reply(request["messages"]) if text is None else text
-        usage = {
-            "prompt_tokens": sum(len(message["content"].split()) for message in request["messages"]),
-            "completion_tokens": len(text.split()),
-        }
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
-        self._answer(200, {"id": "chat-1", "object": "chat.completion", "choices": [choice], "usage": usage})
+    async def _reply(self, request: web.Request, fault: str, text: str, tokens: dict[str, int]) -> web.StreamResponse:
+        if fault == "error_500":
+            return _error(500, "server_error", "the server had a bad moment")
+        if fault == "drop":
+            if request.transport is not None:
+                request.transport.abort()  # and no word
+            return web.Response()
+        if fault == "malformed":
+            return web.Response(body=b'{"id": "chat-1", "choices": [{"message": {"content": "half a')
+        if fault == "not_json":
+            return web.Response(body=b"<html>a gateway speaks</html>", content_type="text/html")
+        if fault == "no_choices":
+            return web.json_response({"id": "chat-1", "object": "chat.completion", "choices": []})
+        if fault == "hang":
+            await asyncio.sleep(self.hang_seconds)
+        text, finish = {
+            "empty": ("", "stop"),
+            "truncated": ("This reply was still going on when", "length"),
+            "filtered": ("", "content_filter"),
+        }.get(fault, (text, "stop"))
+        self.tokens.update({**tokens, "completion_tokens": _words(text)})
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+        usage = {**tokens, "completion_tokens": _words(text)}
+        body = {"id": "chat-1", "object": "chat.completion", "choices": [choice], "usage": usage}
+        return web.json_response(body, headers=self._stated())
 
-    def _empty(self, request: dict[str, Any]) -> None:
-        self._complete(request, text="")
-
-    def _truncated(self, request: dict[str, Any]) -> None:
-        self._complete(request, "length", "This reply was still going on when")
-
-    def _filtered(self, request: dict[str, Any]) -> None:
-        self._complete(request, "content_filter", "")
-
-    def _hang(self, request: dict[str, Any]) -> None:
-        time.sleep(self.provider.hang_seconds)
-        self._complete(request)
-
-    def _error_500(self, request: dict[str, Any]) -> None:
-        self._error(500, "server_error", "the server had a bad moment")
-
-    def _drop(self, request: dict[str, Any]) -> None:
-        self.close_connection = True  # and no word
-
-    def _malformed(self, request: dict[str, Any]) -> None:
-        self._send(200, b'{"id": "chat-1", "choices": [{"message": {"content": "half a')
-
-    def _not_json(self, request: dict[str, Any]) -> None:
-        self._send(200, b"<html>a gateway speaks</html>", "text/html")
-
-    def _no_choices(self, request: dict[str, Any]) -> None:
-        self._answer(200, {"id": "chat-1", "object": "chat.completion", "choices": []})
-
-    def _error(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
-        body = {"error": {"message": message, "code": code, "type": "error"}}
-        self._send(status, json.dumps(body).encode(), headers=headers)
-
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
-        self._send(status, json.dumps(body).encode())
-
-    def _send(
-        self, status: int, body: bytes, kind: str = "application/json", headers: dict[str, str] | None = None
-    ) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+    def _stated(self) -> dict[str, str]:
+        if not self.states_limits:
+            return {}
+        limits = {"requests": self.requests_per_minute, "tokens": self.tokens_per_minute}
+        return {f"x-ratelimit-limit-{what}": f"{limit:.0f}" for what, limit in limits.items() if math.isfinite(limit)}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
+def _words(text: str) -> int:
+    return len(text.split())
+
+
+def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"error": {"message": message, "code": code, "type": "error"}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+async def _run(provider: Provider, port: int) -> None:
+    await provider.start(port)
+    print(provider.url, flush=True)
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Serve until killed; the first line printed is the base URL."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--requests-per-minute", type=float, default=math.inf)
+    parser.add_argument("--tokens-per-minute", type=float, default=math.inf)
+    parser.add_argument("--burst", type=float, default=5, help="requests that may come at once")
+    parser.add_argument("--latency-seconds", type=float, default=0.0)
+    parser.add_argument("--states-limits", action="store_true", help="tell the limits in response headers")
+    arguments = vars(parser.parse_args())
+    port = arguments.pop("port")
+    asyncio.run(_run(Provider(**arguments), port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What every benchmark shares: options, a provider and a Ray of its own, the table, the bar, and the JSON that is kept."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+_PACKAGES = ("ray", "torch", "transformers", "deepspeed", "openai", "pyarrow", "numpy")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value against its bar."""
+
+    name: str
+    value: float
+    bar: str
+    """As people read it: `≥ 0.95`."""
+    met: bool
+
+
+def at_least(name: str, value: float, bar: float) -> Figure:
+    """A value that must not be lower."""
+    return Figure(name, value, f"≥ {bar:g}", value >= bar)
+
+
+def at_most(name: str, value: float, bar: float) -> Figure:
+    """A value that must not be higher."""
+    return Figure(name, value, f"≤ {bar:g}", value <= bar)
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """`--quick` for a run that only shows that it works, `--out` for the JSON."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a short run; its figures are not the benchmark's")
+    parser.add_argument("--out", type=Path, help="where to write figures, hardware, versions and commit as JSON")
+    return parser.parse_args()
+
+
+def finish(arguments: argparse.Namespace, figures: Sequence[Figure], details: dict[str, Any]) -> None:
+    """Print the table, write the JSON, and end with 1 where a bar was missed."""
+    width = max(len(figure.name) for figure in figures)
+    for figure in figures:
+        print(f"{figure.name:<{width}}  {figure.value:>12.4g}  {figure.bar:>9}  {'met' if figure.met else 'MISSED'}")
+    if arguments.out:
+        record = {
+            "benchmark": Path(sys.argv[0]).stem,
+            "quick": arguments.quick,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "figures": [asdict(figure) for figure in figures],
+            "details": details,
+            "hardware": {"cpu": _processor(), "cores": os.cpu_count(), "machine": platform.machine()},
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+            "commit": _git("rev-parse", "HEAD"),
+            "changed_since": bool(_git("status", "--porcelain", "--", "raylign", "tests")),
+        }
+        arguments.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    sys.exit(0 if arguments.quick or all(figure.met for figure in figures) else 1)
+
+
+@contextmanager
+def provider(**settings: object) -> Iterator[str]:
+    """The tests' chat provider as a process of its own; yields its base URL."""
+    command = [sys.executable, str(ROOT / "tests" / "provider.py")]
+    for name, value in settings.items():
+        command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ask(url: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The provider's own answer at `/count` or `/limits`."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(url.removesuffix("/v1") + path, data) as answer:
+        result: dict[str, Any] = json.load(answer)
+    return result
+
+
+@contextmanager
+def local_ray(cpus: int = 8) -> Iterator[None]:
+    """A private local Ray."""
+    import ray
+
+    from raylign.session import prepare_environment
+
+    folder = tempfile.mkdtemp(prefix="rb-", dir="/tmp")
+    prepare_environment()
+    ray.init(
+        num_cpus=cpus,
+        include_dashboard=False,
+        _temp_dir=folder,
+        log_to_driver=False,
+        logging_level="WARNING",
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()

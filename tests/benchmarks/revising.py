@@ -1,0 +1,55 @@
+"""What the benchmarks of revising share: drafts, and the real pool on them against a provider."""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from raylign.config import ReviseConfig
+from raylign.journal.files import JournalFiles
+from raylign.journal.index import load_index
+from raylign.records import Draft, content_id, to_table
+from raylign.revise.actors import Reach, revise_drafts
+from raylign.revise.limiter import Limits
+from raylign.revise.limiter_actor import start_limiter
+from raylign.revise.secret import Secret
+
+_ANSWER = "An answer of some forty words, so that a request has the size of a real one. " * 3
+
+
+def draft(number: int) -> Draft:
+    """A draft like no other."""
+    return Draft(
+        content_id("draft", number), content_id("prompt", number),
+        [{"role": "user", "content": f"Question {number}: what is there to say about number {number}?"}],
+        "train", "benchmark", f"{_ANSWER} Number {number}.", "target", "{}", 0, 12, 60, False, "ok", "",
+    )  # fmt: skip
+
+
+@contextmanager
+def revising(url: str, revise: ReviseConfig, drafts: int) -> Iterator[Any]:
+    """The pool at work on so many drafts in the background; yields the limiter. It is stopped at the end."""
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as folder:
+        journal = JournalFiles(folder)
+        limits = Limits(revise.requests_per_minute, revise.tokens_per_minute)
+        limiter = start_limiter(limits)
+        reach = Reach(url, revise.model, Secret(""), limiter, journal.location, ray.put(load_index(journal)))
+        table = to_table(Draft, [draft(number) for number in range(drafts)])
+        thread = threading.Thread(target=_drain, args=(table, revise, reach), daemon=True)
+        thread.start()
+        try:
+            yield limiter
+        finally:
+            ray.get(limiter.stop.remote("the benchmark is over"))
+            thread.join()
+            ray.kill(limiter)
+
+
+def _drain(table: pa.Table, revise: ReviseConfig, reach: Reach) -> None:
+    for _ in revise_drafts(table, revise, reach):
+        pass
