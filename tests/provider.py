@@ -34,6 +34,8 @@ class Provider:
     """Required as a bearer token; empty takes anyone."""
     models: tuple[str, ...] = ("editor",)
     lists_models: bool = True
+    takes_formats: bool = True
+    """Whether a `response_format` is allowed; otherwise it is a bad request."""
     requests_per_minute: float = float("inf")
     burst: int = 5
     """Requests that may come at once before the rate binds."""
@@ -45,6 +47,8 @@ class Provider:
     url: str = ""
     served: Counter[str] = field(default_factory=Counter)
     """Answers by kind: ok, 401, 404, 429, or a fault's name."""
+    formats: list[Any] = field(default_factory=list)
+    """Each chat request's `response_format`; None where it had none."""
     asked: Counter[str] = field(default_factory=Counter)
     """Chat requests by conversation, refused ones left out."""
     arrivals: list[float] = field(default_factory=list)
@@ -133,8 +137,13 @@ class _Handler(BaseHTTPRequestHandler):
             provider.served["404"] += 1
             self._error(404, "model_not_found", f"the model {request['model']} does not exist")
             return
+        if "response_format" in request and not provider.takes_formats:
+            provider.served["400"] += 1
+            self._error(400, "unsupported", "unknown field response_format")
+            return
         with provider.lock:
             provider.arrivals.append(time.monotonic())
+            provider.formats.append(request.get("response_format"))
             provider.early += time.monotonic() < provider.closed_until
             wait = provider.wait_for_room()
             self.provider.last = conversation = json.dumps(request["messages"])
