@@ -15,7 +15,10 @@ WITHOUT_TORCH = [
     "raylign.engine",
     "raylign.prompts.prompt_set",
     "raylign.sample.drafts",
-    *(f"raylign.revise.{name}" for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies")),
+    *(
+        f"raylign.revise.{name}"
+        for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies", "repair")
+    ),
     *(f"raylign.pairs.{name}" for name in ("filters", "contrast", "build")),
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
     "raylign.serve.plan",
