@@ -18,11 +18,26 @@ _LABEL = re.compile(
     r"(?:solution|student answer|student response)[*_:：\s]*+",
     re.IGNORECASE,
 )
-_REMARK = re.compile(
-    r"\W*+(?:none|n/?a|unchanged|see above|(?:the )?(?:same )?as above|(?:the )?same as (?:above|before)"
-    r"|no (?:further )?(?:changes?|corrections?)(?: (?:(?:is|are|was|were) )?(?:needed|necessary|required|made))?"
-    r"|(?:(?:the|your) )?(?:\w+ )?(?:student )?(?:answer|solution) (?:goes )?here)\W*+",
-    re.IGNORECASE,
+_REMARKS = (
+    r"none|n/?a|unchanged",
+    r"(?:please )?(?:see|refer to) (?:the )?(?:\w+ ){0,2}above",
+    r"(?:(?:the )?same )?as above|(?:the )?same as (?:above|before)",
+    r"no (?:further )?(?:changes?|corrections?)(?: (?:(?:is|are|was|were) )?(?:needed|necessary|required|made))?",
+    r"(?:(?:the|your) )?(?:\w+ )?(?:student )?(?:answer|solution) (?:goes )?here",
+)
+_REMARK = re.compile(rf"\W*+(?:{'|'.join(_REMARKS)})\W*+", re.IGNORECASE)
+_JUDGEMENT = re.compile(
+    r"\W*+(?:the|this|your) student['’]s (?:\w+ )?(?:solution|answer|response|draft)\b", re.IGNORECASE
+)
+_CHANGES = r"(?:changes|corrections|improvements|edits)"
+_CHANGE_TITLES = (
+    r"what i (?:have )?changed",
+    rf"(?:an? )?(?:\w+ )?(?:explanation|summary|list|overview) of (?:the )?(?:\w+ )?{_CHANGES}",
+    rf"(?:\w+ )?{_CHANGES} (?:i )?made",
+    r"changes|corrections",
+)
+_CHANGE_NOTE = re.compile(
+    rf"^[#*_>\- \t]*+(?:{'|'.join(_CHANGE_TITLES)})[*_ \t]*+(?:[:：]|(?<=[*_])$)", re.IGNORECASE | re.MULTILINE
 )
 _BROKEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffd]")
 _YAML_BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n")
@@ -59,6 +74,10 @@ def doubtful_words(answer: str) -> str:
         return "a tag of the request stands inside the answer"
     if _LABEL.fullmatch(visible.partition("\n")[0]):
         return "the answer starts with a title that calls it corrected"
+    if _CHANGE_NOTE.search(prose):
+        return "the answer lists what was changed"
+    if _JUDGEMENT.match(visible):
+        return "what stands in place of the answer judges the student's"
     if _REMARK.fullmatch(visible):
         return "a remark stands in place of the answer"
     return ""
@@ -76,6 +95,8 @@ def doubtful_bounds(answer: str, rationale: str, wrapped: bool) -> str:
         return "the answer stands in brackets" if not answer.startswith("{") else "the answer stands in braces"
     if _YAML_BLOCK.match(answer) or answer.startswith(('"""', "'''")):
         return "the answer starts with a sign of a data format"
+    if answer.startswith((":", "：")) and not answer[1:2].isalnum():
+        return "the answer starts with a colon"
     if _QUOTED.fullmatch(answer) and (answer.endswith(",") or _QUOTED.fullmatch(rationale)):
         return "the parts stand in quotation marks"
     if _RULE_EDGE.search(answer):

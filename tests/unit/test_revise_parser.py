@@ -152,6 +152,9 @@ AS_THEY_ARE = {
     "another script": "パリはフランスの首都です。",
     "a pictogram": "👍",
     "words about solutions": "The corrected solution of the equation is x = 2.",
+    "words about changes": "These changes made Paris what it is. The corrections took years.",
+    "a section of changes": "## Climate changes\n\nIt grows warmer.",
+    "a colon first": ":wave: Hello",
     "a lower-case start": "print(2 + 2)",
 }
 
