@@ -74,7 +74,7 @@ class Revision:
     reviser_model: str
     template: str
     reply: str
-    """The reviser's whole reply, as received."""
+    """The reviser's whole reply, as received; with repairs, the last one."""
     revision: str
     rationale: str
     finish_reason: str
@@ -82,10 +82,13 @@ class Revision:
     """`ok`, or a reason from `raylign.revise.reasons`."""
     detail: str
     attempts: int
+    """Requests sent, those for repairs included; so are the tokens."""
     latency_seconds: float
     prompt_tokens: int
     reply_tokens: int
     request_id: str
+    repairs: int = 0
+    """Replies to repair requests that this row took."""
     usd: float = 0.0
     """What the endpoint charges for it, by the configured prices; 0 where none are."""
 

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -56,6 +57,8 @@ class Provider:
     """Required as a bearer token; empty takes anyone."""
     models: tuple[str, ...] = ("editor",)
     lists_models: bool = True
+    takes_formats: bool = True
+    """Whether a `response_format` is allowed; otherwise it is a bad request."""
     requests_per_minute: float = math.inf
     tokens_per_minute: float = math.inf
     """Words of prompts and replies, which are this provider's tokens."""
@@ -71,6 +74,8 @@ class Provider:
     url: str = ""
     served: Counter[str] = field(default_factory=Counter)
     """Answers by kind: ok, 401, 404, 429, or a fault's name."""
+    formats: list[Any] = field(default_factory=list)
+    """Each chat request's `response_format`; None where it had none."""
     tokens: Counter[str] = field(default_factory=Counter)
     """Prompt and reply tokens of all replies that were whole chat completions."""
     asked: Counter[str] = field(default_factory=Counter)
@@ -163,8 +168,12 @@ class Provider:
         if request.path != "/v1/chat/completions" or asked["model"] not in self.models:
             self.served["404"] += 1
             return _error(404, "model_not_found", f"the model {asked['model']} does not exist")
+        if "response_format" in asked and not self.takes_formats:
+            self.served["400"] += 1
+            return _error(400, "unsupported", "unknown field response_format")
         now = time.monotonic()
         self.arrivals.append(now)
+        self.formats.append(asked.get("response_format"))
         self.early += now < self.closed_until
         text = self.reply(asked["messages"])
         tokens = {"prompt_tokens": sum(_words(message["content"]) for message in asked["messages"])}

@@ -102,6 +102,11 @@ def _check_endpoints(config: LoopConfig) -> None:
         raise ConfigError(
             "revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows"
         )
+    if revise.reply_format == "json_schema" and revise.template != "clair":
+        raise ConfigError(
+            f"revise.reply_format is 'json_schema' while revise.template is {revise.template!r}",
+            "only clair has a reply of parts: set revise.template=clair, or revise.reply_format=text",
+        )
 
 
 def _check_pairs(config: LoopConfig) -> None:

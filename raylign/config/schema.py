@@ -74,6 +74,10 @@ class ReviseConfig:
     """`clair`: reasoning, then the corrected answer; `guideline`: a rule only the reviser sees, reply = revision."""
     guideline: str = "Answer with one short, clear sentence."
     """The rule of the `guideline` template."""
+    reply_format: str = field(default="text", metadata={"allowed": ("text", "json_schema")})
+    """Form of a `clair` reply: `text` with identifiers, or a JSON object where the endpoint takes a `json_schema`."""
+    max_repairs: int = field(default=0, metadata={"low": 0})
+    """Times the reviser is shown its own reply and asked for the right form, where it could not be read."""
     max_tokens: int = field(default=96, metadata={"low": 1})
     """Longest reply, in tokens."""
     temperature: float = field(default=0.3, metadata={"low": 0.0})

@@ -13,7 +13,7 @@ from raylign.pairs.contrast import jaccard
 from raylign.records import Revision
 from raylign.refusal import refusal_in
 from raylign.repetition import repeated_4grams
-from raylign.revise.parse import IDENTIFIER
+from raylign.revise.markers import IDENTIFIER
 
 # The identifiers and tags of raylign's own templates, and the control tokens of common chat formats.
 _LEAK = re.compile(

@@ -5,7 +5,7 @@ import atexit
 import random
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from raylign.revise.headers import StatedLimits
 from raylign.revise.limiter import Ask, Settlement, estimate_tokens
 from raylign.revise.limiter_actor import JobStoppedError, LeaseDesk, RefusedError
 from raylign.revise.reasons import TRANSIENT, Reason
+from raylign.revise.repair import next_request
 from raylign.revise.replies import Reply
 from raylign.revise.retry import retry_delay
 from raylign.revise.rows import Call, to_revision
@@ -75,8 +76,18 @@ class Reviser:
         return to_table(Revision, rows)
 
     async def _row(self, draft: Draft) -> Revision:
-        messages = self.template.messages(draft.messages, draft.answer)
-        return to_revision(draft, await self._call(messages), self.revise, self.template)
+        """The revision of one draft: its request, and a repair request after each reply that cannot be read."""
+        replies: list[Reply] = []
+        attempts = 0
+        while messages := next_request(draft, replies, self.revise, self.template):
+            call = await self._call(messages)
+            attempts += call.attempts
+            if isinstance(call.outcome, Failure):
+                call = replace(call, attempts=attempts, earlier=tuple(replies))
+                break
+            replies.append(call.outcome)
+            call = replace(call, attempts=attempts, earlier=tuple(replies[:-1]))
+        return to_revision(draft, call, self.revise, self.template)
 
     async def _call(self, messages: list[Message]) -> Call:
         """The reply to a request: from the journal, or else from the endpoint and kept before anything else."""
@@ -111,7 +122,11 @@ class Reviser:
                 return Call(Failure(Reason.STOPPED, str(error)), attempt - 1, 0.0)
             started = time.monotonic()
             outcome, stated = await self.client.complete(
-                self.reach.served_name, messages, self.revise.max_tokens, self.revise.temperature
+                self.reach.served_name,
+                messages,
+                self.revise.max_tokens,
+                self.revise.temperature,
+                self.template.response_format,
             )
             seconds = round(time.monotonic() - started, 3)
         self.desk.settle(self._settlement(lease, outcome, stated))

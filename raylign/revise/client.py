@@ -20,6 +20,7 @@ _NO_KEY = "none"  # the client insists on a key, and endpoints without one ignor
 _DETAIL_CHARACTERS = 300
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 """What the transport raises before a request has left; named, since the client may bring its own copy of httpx."""
+_FORMAT_TRIAL_TOKENS = 256
 
 
 def read_key(api_key_env: str | None) -> Secret:
@@ -70,15 +71,26 @@ class ChatClient:
         self.limit_name = limit_name(base_url)
 
     async def complete(
-        self, model: str, messages: list[Message], max_tokens: int, temperature: float
+        self,
+        model: str,
+        messages: list[Message],
+        max_tokens: int,
+        temperature: float,
+        response_format: dict[str, Any] | None = None,
     ) -> tuple[Reply | Failure, StatedLimits | None]:
-        """Send one request, once; also what the response's headers state of the endpoint's limits."""
+        """Send one request, once; also what the response's headers state of the endpoint's limits.
+
+        Args:
+            response_format: the API's own, such as a JSON schema; left out if None.
+        """
         request: dict[str, Any] = {
             "model": model,
             "messages": messages,
             "temperature": temperature,
             self.limit_name: max_tokens,
         }
+        if response_format is not None:
+            request["response_format"] = response_format
         try:
             # The client's own timeout is for each read; a reply that trickles in would never end.
             async with asyncio.timeout(self.timeout_seconds):
@@ -106,11 +118,18 @@ def failure_of(error: Exception, key: Secret) -> Failure:
     return Failure(Reason.BAD_RESPONSE, detail)
 
 
-def check_endpoint(base_url: str, model: str, api_key_env: str | None, timeout_seconds: float = 10) -> None:
+def check_endpoint(
+    base_url: str,
+    model: str,
+    api_key_env: str | None,
+    timeout_seconds: float = 10,
+    response_format: dict[str, Any] | None = None,
+) -> None:
     """Make sure before any work that the endpoint answers, takes the key and serves the model.
 
     The model list decides where there is one and names the model. Otherwise (some providers list nothing, or serve
-    names they do not list) one chat completion of a single token does.
+    names they do not list) one chat completion of a single token does. A response format is tried by one short
+    completion: an endpoint that does not know it would turn every request down.
 
     Raises:
         EndpointError: it does not; the message says which, and the cure.
@@ -119,6 +138,8 @@ def check_endpoint(base_url: str, model: str, api_key_env: str | None, timeout_s
     with openai.DefaultHttpxClient(trust_env=not is_loopback(base_url)) as transport:
         client = openai.OpenAI(**client_arguments(base_url, key, timeout_seconds), http_client=transport)
         served = _served_models(client, base_url, model, key, api_key_env)
+        if response_format is not None:
+            _try_format(client, base_url, model, key, response_format)
         if model in served:
             return
         try:
@@ -128,6 +149,24 @@ def check_endpoint(base_url: str, model: str, api_key_env: str | None, timeout_s
             failure = failure_of(error, key)
             if failure.fatal or failure.status == 0 or served:
                 raise explain_fatal(failure, base_url, model, api_key_env, served) from None
+
+
+def _try_format(client: openai.OpenAI, base_url: str, model: str, key: Secret, response_format: dict[str, Any]) -> None:
+    """Raise an EndpointError where the endpoint rejects the format; any other trouble is left to the checks after."""
+    request: dict[str, Any] = {
+        "messages": [{"role": "user", "content": "Say hello in JSON."}],
+        "response_format": response_format,
+        limit_name(base_url): _FORMAT_TRIAL_TOKENS,
+    }
+    try:
+        client.chat.completions.create(model=model, **request)
+    except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+        raise EndpointError(
+            f"{base_url} rejects a request for a JSON schema ({failure_of(error, key).detail})",
+            "set revise.reply_format=text",
+        ) from None
+    except (openai.OpenAIError, ValueError):
+        return
 
 
 def _served_models(client: openai.OpenAI, base_url: str, model: str, key: Secret, api_key_env: str | None) -> list[str]:

@@ -27,12 +27,17 @@ def read_completion(body: str, request_id: str) -> Reply | Failure:
         choice = answer["choices"][0]
         message, usage = choice["message"], answer.get("usage") or {}
         return Reply(
-            text=str(message.get("content") or ""),
+            text=_storable(str(message.get("content") or "")),
             finish_reason=str(choice.get("finish_reason") or ""),
-            refusal=str(message.get("refusal") or ""),
+            refusal=_storable(str(message.get("refusal") or "")),
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             reply_tokens=int(usage.get("completion_tokens") or 0),
             request_id=request_id or str(answer.get("id") or ""),
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         return Failure(Reason.BAD_RESPONSE, f"no chat completion ({type(error).__name__}): {body[:100]!r}")
+
+
+def _storable(text: str) -> str:
+    """The text with U+FFFD for half a surrogate pair, which JSON can spell and no file or column of text can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,12 +1,14 @@
 """The row that a draft, its request and the outcome of that make. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raylign.config import ReviseConfig
 from raylign.records import Draft, Revision
 from raylign.revise.budget import price_of
 from raylign.revise.failures import Failure
-from raylign.revise.parse import Parsed, parse_reply
+from raylign.revise.parsed import Parsed
+from raylign.revise.reasons import TRANSIENT, Reason
+from raylign.revise.repair import parse
 from raylign.revise.replies import Reply
 from raylign.revise.templates import Template, revision_id
 
@@ -16,21 +18,25 @@ class Call:
     """How asking the reviser for one draft ended."""
 
     outcome: Reply | Failure
+    """What the last request brought."""
     attempts: int
-    """Requests sent, the last one included."""
+    """Requests sent for this draft, the last one included."""
     latency_seconds: float
     """Duration of the last request."""
+    earlier: tuple[Reply, ...] = ()
+    """Replies before it, in order, each of which could not be read and had a repair request follow."""
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        """Every reply received for this draft, in order."""
+        return (*self.earlier, self.outcome) if isinstance(self.outcome, Reply) else self.earlier
 
 
 def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Template) -> Revision:
     """The revision's row, whatever came of the call."""
-    outcome = call.outcome
-    if isinstance(outcome, Reply):
-        reply = outcome
-        parsed = parse_reply(template.name, reply.text, reply.finish_reason, reply.refusal)
-    else:
-        reply = Reply()
-        parsed = Parsed(outcome.reason, detail=outcome.detail)
+    parsed = _read(call, template)
+    replies = call.replies
+    reply = replies[-1] if replies else Reply()
     return Revision(
         id=revision_id(draft.id, revise, template),
         draft_id=draft.id,
@@ -51,8 +57,25 @@ def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Templa
         detail=parsed.detail,
         attempts=call.attempts,
         latency_seconds=call.latency_seconds,
-        prompt_tokens=reply.prompt_tokens,
-        reply_tokens=reply.reply_tokens,
+        prompt_tokens=sum(each.prompt_tokens for each in replies),
+        reply_tokens=sum(each.reply_tokens for each in replies),
         request_id=reply.request_id,
-        usd=price_of(revise).usd(reply.prompt_tokens, reply.reply_tokens),
+        repairs=max(0, len(replies) - 1),
+        usd=sum(price_of(revise).usd(each.prompt_tokens, each.reply_tokens) for each in replies),
     )
+
+
+def _read(call: Call, template: Template) -> Parsed:
+    """What came of a call: its last reply as read, or the failure that stands in its place.
+
+    A repair request that failed in the moment leaves the draft open, as any request would: the failure is the outcome
+    and the next run tries again. One that can never pass (a prompt too long by the shown reply) leaves the reply as
+    it was read.
+    """
+    failure = call.outcome if isinstance(call.outcome, Failure) else None
+    if failure is None:
+        return parse(call.replies[-1], template)
+    if not call.replies or failure.fatal or failure.reason in TRANSIENT | {Reason.STOPPED}:
+        return Parsed(failure.reason, detail=failure.detail)
+    last = parse(call.replies[-1], template)
+    return replace(last, detail=f"{last.detail}; its repair failed ({failure.reason}: {failure.detail})")

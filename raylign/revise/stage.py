@@ -22,6 +22,7 @@ from raylign.revise.intake import Intake
 from raylign.revise.limiter import Figures, Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.revise.pending import count_revisable, pending, revised_ids
+from raylign.revise.templates import load_template
 from raylign.room import require_room
 from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
@@ -114,7 +115,8 @@ def _endpoint(config: LoopConfig) -> Iterator[tuple[str, str]]:
     """Base URL and served model name of the reviser: the configured endpoint, checked, or one served for the run."""
     revise = config.revise
     if revise.base_url is not None:
-        check_endpoint(revise.base_url, revise.model, revise.api_key_env)
+        response_format = load_template(revise).response_format
+        check_endpoint(revise.base_url, revise.model, revise.api_key_env, response_format=response_format)
         yield revise.base_url, revise.model
         return
     from raylign.serve.endpoint import serve_models
@@ -125,7 +127,7 @@ def _endpoint(config: LoopConfig) -> Iterator[tuple[str, str]]:
 
 def _figures(revisions_folder: Path) -> dict[str, Any]:
     status: Counter[str] = Counter()
-    sums: dict[str, float] = dict.fromkeys(("attempts", "prompt_tokens", "reply_tokens", "usd"), 0)
+    sums: dict[str, float] = dict.fromkeys(("attempts", "repairs", "prompt_tokens", "reply_tokens", "usd"), 0)
     for path in part_paths(revisions_folder):
         table = pq.read_table(path, columns=["status", *sums])
         status.update(table["status"].to_pylist())

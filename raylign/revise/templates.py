@@ -1,43 +1,60 @@
 """What the reviser is sent: templates kept as package data, versioned by their content. Pure.
 
 A template is a Jinja file with the blocks `system` and `user`. It sees `task` (the conversation), `answer` (the
-draft) and `guideline`.
+draft) and `guideline`. The file `repair` has one block for each template instead, and sees `problem`.
 """
 
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from jinja2 import Template as JinjaTemplate
 
 from raylign.config import ReviseConfig
-from raylign.records import Message, content_id
+from raylign.records import Message, canonical_json, content_id
+from raylign.revise.structured import RESPONSE_FORMAT
 
 _SPEAKERS = {"system": "Instructions", "user": "User", "assistant": "Assistant"}
+_REPAIR = "repair"
 
 
 class Template:
     """One template with the run's guideline in it."""
 
     def __init__(self, name: str, guideline: str) -> None:
-        source = files(__package__).joinpath("templates", f"{name}.txt").read_text(encoding="utf-8")
+        source = _read(name)
         self.name = name
         self.guideline = guideline
-        self.compiled: JinjaTemplate = Environment(undefined=StrictUndefined, autoescape=False).from_string(source)
-        self.version = f"{name}@{content_id(source, guideline if name == 'guideline' else '')[:12]}"
+        self.compiled = _compile(source)
+        self.repair = _compile(_read(_REPAIR))
+        self.response_format: dict[str, Any] | None = RESPONSE_FORMAT if name == "clair_json" else None
+        """What a request asks its reply's form with; None for plain text."""
+        beside = {"guideline": guideline, "clair_json": canonical_json(RESPONSE_FORMAT)}.get(name, "")
+        self.version = f"{name}@{content_id(source, beside)[:12]}"
         """Name and content hash; stands in every revision and its id."""
 
     def messages(self, conversation: list[Message], answer: str) -> list[Message]:
         """The request's messages for one draft."""
         context = {"task": render_conversation(conversation), "answer": answer, "guideline": self.guideline}
-        return [{"role": role, "content": self._block(role, context)} for role in ("system", "user")]
+        return [{"role": role, "content": _block(self.compiled, role, context)} for role in ("system", "user")]
 
-    def _block(self, role: str, context: dict[str, str]) -> str:
-        return "".join(self.compiled.blocks[role](self.compiled.new_context(context))).strip()
+    def repair_messages(self, conversation: list[Message], answer: str, reply: str, problem: str) -> list[Message]:
+        """The messages that ask for the same reply in the right form: the request, the reply, what is wrong with it.
+
+        The request stands first and unchanged, so an endpoint that caches prompts has it already. A blank reply
+        leaves nothing to show or to keep (and some endpoints take no blank turn): the request is sent as it was.
+        """
+        request = self.messages(conversation, answer)
+        if not reply.strip():
+            return request
+        note = _block(self.repair, self.name, {"problem": problem})
+        return [*request, {"role": "assistant", "content": reply}, {"role": "user", "content": note}]
 
 
 def load_template(revise: ReviseConfig) -> Template:
-    """The template that the configuration names."""
-    return Template(revise.template, revise.guideline.strip())
+    """The template that the configuration names, in the variant for its reply format."""
+    name = "clair_json" if revise.reply_format == "json_schema" else revise.template
+    return Template(name, revise.guideline.strip())
 
 
 def render_conversation(conversation: list[Message]) -> str:
@@ -53,9 +70,28 @@ def render_conversation(conversation: list[Message]) -> str:
 
 def request_key(revise: ReviseConfig, messages: list[Message]) -> str:
     """The id of a request by all that it says: what the journal keeps its reply under."""
-    return content_id("request", revise.model, messages, revise.max_tokens, revise.temperature)
+    asked = [revise.model, messages, revise.max_tokens, revise.temperature]
+    return content_id("request", *asked, *([revise.reply_format] if revise.reply_format != "text" else []))
 
 
 def revision_id(draft_id: str, revise: ReviseConfig, template: Template) -> str:
-    """The revision's id: the same draft, reviser, template and parameters name the same revision on any cluster."""
-    return content_id("revision", draft_id, revise.model, template.version, revise.max_tokens, revise.temperature)
+    """The revision's id: the same draft, reviser, template and parameters name the same revision on any cluster.
+
+    Repairs count among the parameters where there are any: they decide what becomes of a reply that cannot be read.
+    """
+    repairs = [revise.max_repairs, content_id(_read(_REPAIR))[:12]] if revise.max_repairs else []
+    return content_id(
+        "revision", draft_id, revise.model, template.version, revise.max_tokens, revise.temperature, *repairs
+    )
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath("templates", f"{name}.txt").read_text(encoding="utf-8")
+
+
+def _compile(source: str) -> JinjaTemplate:
+    return Environment(undefined=StrictUndefined, autoescape=False).from_string(source)
+
+
+def _block(template: JinjaTemplate, name: str, context: dict[str, str]) -> str:
+    return "".join(template.blocks[name](template.new_context(context))).strip()

@@ -1,4 +1,4 @@
-"""What every benchmark shares: options, a provider and a Ray of its own, the table, the bar, and the JSON that is kept."""
+"""What every benchmark shares: options, a provider and a Ray of its own, the table with its bars, and the JSON."""
 
 import argparse
 import json

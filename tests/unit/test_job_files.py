@@ -66,6 +66,7 @@ def test_llama3_configuration_runs_on_gpus_and_names_its_key_only() -> None:
     assert config.train.activation_checkpointing
     assert config.sample.gpus_per_engine == config.serve.gpus_per_replica == 1
     assert config.sample.engines_max > config.sample.engines_min
+    assert config.revise.max_repairs == 2
     assert (config.revise.base_url, config.revise.api_key_env) == ("https://api.openai.com/v1", "OPENAI_API_KEY")
 
 

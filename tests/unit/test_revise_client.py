@@ -12,6 +12,7 @@ from raylign.revise.failures import Failure
 from raylign.revise.reasons import Reason
 from raylign.revise.replies import Reply
 from raylign.revise.secret import Secret
+from raylign.revise.structured import RESPONSE_FORMAT
 
 KEY = "sk-unit-6f1c"
 
@@ -29,6 +30,16 @@ def ask(url: str, key: str = KEY, model: str = "editor", timeout_seconds: float 
         return outcome
 
     return asyncio.run(once())
+
+
+def test_a_response_format_is_sent_where_one_is_asked_for(provider: Provider) -> None:
+    async def twice() -> None:
+        client = ChatClient(provider.url, Secret(KEY), 30.0)
+        for response_format in (None, RESPONSE_FORMAT):
+            await client.complete("editor", [{"role": "user", "content": "Why?"}], 8, 0.0, response_format)
+
+    asyncio.run(twice())
+    assert provider.formats == [None, RESPONSE_FORMAT]
 
 
 def test_a_reply_comes_with_its_usage(provider: Provider) -> None:
@@ -69,6 +80,18 @@ def test_check_passes_where_all_is_well(provider: Provider, monkeypatch: pytest.
     check_endpoint(provider.url, "editor", "MY_KEY")
     assert not provider.served["ok"], "the model list is enough"
     provider.lists_models = False
+    check_endpoint(provider.url, "editor", "MY_KEY")
+
+
+def test_check_tries_a_response_format_and_names_the_cure(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    check_endpoint(provider.url, "editor", "MY_KEY", response_format=RESPONSE_FORMAT)
+    assert provider.formats == [RESPONSE_FORMAT]
+    provider.takes_formats = False
+    with pytest.raises(EndpointError, match=r"JSON schema .*revise\.reply_format=text"):
+        check_endpoint(provider.url, "editor", "MY_KEY", response_format=RESPONSE_FORMAT)
+    with pytest.raises(EndpointError, match="'nobody'"):
+        check_endpoint(provider.url, "nobody", "MY_KEY", response_format=RESPONSE_FORMAT)
     check_endpoint(provider.url, "editor", "MY_KEY")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from raylign.config import ReviseConfig
 from raylign.errors import EndpointError
-from raylign.records import Draft, Revision
+from raylign.records import Draft, Revision, to_table
 from raylign.revise.failures import Failure
 from raylign.revise.intake import Intake
 from raylign.revise.reasons import Reason
@@ -60,6 +60,59 @@ def test_an_answer_that_is_no_completion_is_a_bad_response(body: str) -> None:
 def test_a_completion_without_usage_or_content_is_read() -> None:
     outcome = read_completion('{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}', "r")
     assert outcome == Reply("", "stop", "", 0, 0, "r")
+
+
+def test_half_a_surrogate_pair_does_not_reach_a_row() -> None:
+    """JSON can spell it, Arrow cannot hold it."""
+    outcome = read_completion('{"choices": [{"message": {"content": "a \\ud83d b \\ud83d\\ude00"}}]}', "r")
+    assert isinstance(outcome, Reply)
+    assert outcome.text == "a \ufffd b \U0001f600"
+    to_table(Revision, [revision_of(outcome)])
+
+
+def test_a_body_of_endless_brackets_is_a_bad_response() -> None:
+    outcome = read_completion("[" * 100_000, "")
+    assert isinstance(outcome, Failure)
+    assert outcome.reason == Reason.BAD_RESPONSE
+
+
+CLAIR = ReviseConfig(model="editor", template="clair", max_repairs=2)
+BAD = Reply("Since.", "stop", "", 20, 2, "request-1")
+MENDED = Reply("{teacher_reasoning}\nSo.\n{corrected_student_solution}\nSince.", "stop", "", 50, 8, "request-2")
+
+
+def repaired(outcome: Reply | Failure, *earlier: Reply) -> Revision:
+    call = Call(outcome, attempts=4, latency_seconds=0.5, earlier=earlier)
+    return to_revision(DRAFT, call, CLAIR, load_template(CLAIR))
+
+
+def test_a_repaired_row_holds_the_last_reply_and_what_all_of_them_took() -> None:
+    row = repaired(MENDED, BAD, BAD)
+    assert (row.status, row.revision, row.rationale, row.reply) == ("ok", "Since.", "So.", MENDED.text)
+    assert (row.repairs, row.attempts, row.prompt_tokens, row.reply_tokens) == (2, 4, 90, 12)
+    assert row.request_id == "request-2"
+    assert repaired(MENDED).repairs == 0
+
+
+def test_a_row_that_no_repair_mended_says_what_is_wrong_with_the_last_reply() -> None:
+    row = repaired(BAD, BAD, BAD)
+    assert (row.status, row.repairs, row.revision) == ("unparsed", 2, "")
+    assert "identifier" in row.detail
+
+
+@pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.STOPPED])
+def test_a_repair_that_failed_in_the_moment_leaves_the_draft_to_the_next_run(reason: Reason) -> None:
+    row = repaired(Failure(reason, "no reply"), BAD)
+    assert (row.status, row.detail, row.repairs) == (reason, "no reply", 0)
+    assert (row.prompt_tokens, row.reply_tokens) == (20, 2), "what was paid for is counted"
+    assert Intake("http://host/v1", answered=0).take([row]) == []
+
+
+@pytest.mark.parametrize("reason", [Reason.BAD_REQUEST, Reason.TOO_LARGE])
+def test_a_repair_that_can_never_be_sent_leaves_the_reply_as_it_was_read(reason: Reason) -> None:
+    row = repaired(Failure(reason, "too long"), BAD)
+    assert (row.status, row.reply, row.repairs) == ("unparsed", BAD.text, 0)
+    assert row.detail.endswith(f"its repair failed ({reason}: too long)")
 
 
 GOOD = revision_of(Reply("Since.", "stop"))
