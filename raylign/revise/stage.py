@@ -54,7 +54,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         )
         with (
             screen.stage("revise") as progress,
-            PartWriter(revisions_folder, Revision, rows_per_part=1000, seconds_per_part=5.0) as writer,
+            PartWriter(revisions_folder, Revision, rows_per_part=5000, seconds_per_part=15.0) as writer,
         ):
             progress.update(done, total, "reaching the reviser")
             _revise(config, folder, (done, total), writer, progress)
