@@ -68,10 +68,9 @@ class RunFolder:
                     f"{path} holds a run with another configuration ({'; '.join(changes)})",
                     "name a new folder with --out, or set these keys back",
                 )
-        else:
-            hidden = path / ".config.yaml.tmp"
-            hidden.write_text(resolved, encoding="utf-8")
-            hidden.replace(config_path)
+        hidden = path / ".config.yaml.tmp"
+        hidden.write_text(resolved, encoding="utf-8")
+        hidden.replace(config_path)
         run._note_start(command)
         return run
 

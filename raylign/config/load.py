@@ -52,14 +52,17 @@ def to_yaml(config: LoopConfig) -> str:
 
 
 def difference(old_yaml: str, new_yaml: str) -> list[str]:
-    """What differs between two resolved configurations, a line a key: `train.beta: 0.1 there, 0.2 here`."""
+    """What differs between two resolved configurations, a line a key: `train.beta: 0.1 there, 0.2 here`.
+
+    Keys that only say how work is done (limits, pools, timeouts) are left out: they may change between starts.
+    """
     old = dict(_flatten(yaml.safe_load(old_yaml) or {}))
     new = dict(_flatten(yaml.safe_load(new_yaml) or {}))
-    missing = "(not set)"
+    missing, operation = "(not set)", set(_operation_keys())
     return [
         f"{key}: {old.get(key, missing)} there, {new.get(key, missing)} here"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key, missing) != new.get(key, missing)
+        if old.get(key, missing) != new.get(key, missing) and key not in operation
     ]
 
 
@@ -69,6 +72,14 @@ def known_keys(section: type = LoopConfig, prefix: str = "") -> Iterator[str]:
         yield prefix + item.name
         if isinstance(item.type, type) and is_dataclass(item.type):
             yield from known_keys(item.type, f"{prefix}{item.name}.")
+
+
+def _operation_keys(section: type = LoopConfig, prefix: str = "") -> Iterator[str]:
+    for item in fields(section):
+        if isinstance(item.type, type) and is_dataclass(item.type):
+            yield from _operation_keys(item.type, f"{prefix}{item.name}.")
+        elif item.metadata.get("operation"):
+            yield prefix + item.name
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

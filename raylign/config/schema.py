@@ -2,6 +2,7 @@
 
 `metadata` carries what a value may be: `allowed` lists choices, `low` and `high` are inclusive bounds,
 `above` and `below` exclusive ones. `raylign.config.checks` reads them and holds the checks between fields.
+`operation` marks what says how work is done and not what comes out of it: it may change between starts of one run.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ FILTERS = (
     *("empty", "cut_off", "identical", "marker_leak", "alludes", "refusal", "repetitive", "too_short", "too_long"),
     *("contrast", "language_change", "near_duplicate"),
 )
+
+_OPERATION = {"operation": True}
 
 
 @dataclass
@@ -44,13 +47,13 @@ class SampleConfig:
     """Sampling temperature; 0 is greedy."""
     top_p: float = field(default=0.95, metadata={"above": 0.0, "high": 1.0})
     """Nucleus sampling mass."""
-    batch_size: int = field(default=32, metadata={"low": 1})
+    batch_size: int = field(default=32, metadata=_OPERATION | {"low": 1})
     """Prompts handed to an engine at a time."""
-    engines_min: int = field(default=1, metadata={"low": 1})
+    engines_min: int = field(default=1, metadata=_OPERATION | {"low": 1})
     """Fewest vLLM engines kept running."""
-    engines_max: int = field(default=1, metadata={"low": 1})
+    engines_max: int = field(default=1, metadata=_OPERATION | {"low": 1})
     """Most vLLM engines the pool may grow to."""
-    cpus_per_engine: float = field(default=1.0, metadata={"low": 0.0})
+    cpus_per_engine: float = field(default=1.0, metadata=_OPERATION | {"low": 0.0})
     """Logical CPUs reserved per engine."""
     gpus_per_engine: int = field(default=0, metadata={"low": 0})
     """GPUs reserved per engine; also its tensor-parallel degree. 0 runs on CPU."""
@@ -82,30 +85,30 @@ class ReviseConfig:
     """Longest reply, in tokens."""
     temperature: float = field(default=0.3, metadata={"low": 0.0})
     """Sampling temperature of the reviser."""
-    actors_min: int = field(default=1, metadata={"low": 1})
+    actors_min: int = field(default=1, metadata=_OPERATION | {"low": 1})
     """Fewest reviser actors."""
-    actors_max: int = field(default=2, metadata={"low": 1})
+    actors_max: int = field(default=2, metadata=_OPERATION | {"low": 1})
     """Most reviser actors."""
-    requests_in_flight: int = field(default=32, metadata={"low": 1})
+    requests_in_flight: int = field(default=32, metadata=_OPERATION | {"low": 1})
     """Requests one actor keeps in flight."""
-    max_in_flight: int | None = field(default=None, metadata={"low": 1})
+    max_in_flight: int | None = field(default=None, metadata=_OPERATION | {"low": 1})
     """Requests all actors together keep in flight; null for no limit but their own."""
-    requests_per_minute: int = field(default=6000, metadata={"low": 1})
+    requests_per_minute: int = field(default=6000, metadata=_OPERATION | {"low": 1})
     """Request limit of the whole cluster."""
-    tokens_per_minute: int = field(default=10_000_000, metadata={"low": 1})
+    tokens_per_minute: int = field(default=10_000_000, metadata=_OPERATION | {"low": 1})
     """Token limit of the whole cluster, prompt and reply together."""
-    usd_per_million_prompt_tokens: float | None = field(default=None, metadata={"low": 0.0})
+    usd_per_million_prompt_tokens: float | None = field(default=None, metadata=_OPERATION | {"low": 0.0})
     """What the endpoint charges for what it reads; null where it is not known."""
-    usd_per_million_reply_tokens: float | None = field(default=None, metadata={"low": 0.0})
+    usd_per_million_reply_tokens: float | None = field(default=None, metadata=_OPERATION | {"low": 0.0})
     """What the endpoint charges for what it writes; null where it is not known."""
-    max_usd: float | None = field(default=None, metadata={"above": 0.0})
+    max_usd: float | None = field(default=None, metadata=_OPERATION | {"above": 0.0})
     """Most that a run may spend, over all its starts and with every request in flight; needs both prices."""
-    journal: str | None = None
+    journal: str | None = field(default=None, metadata=_OPERATION)
     """Folder or URI (s3://…) where every reply is kept; null takes the run's own. Runs may share one: a request that
     was answered in it is never sent again."""
-    timeout_seconds: float = field(default=300.0, metadata={"above": 0.0})
+    timeout_seconds: float = field(default=300.0, metadata=_OPERATION | {"above": 0.0})
     """Time allowed to one request."""
-    max_attempts: int = field(default=5, metadata={"low": 1})
+    max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
     """Tries a request gets, the first included; only failures that may pass are tried again."""
 
 
@@ -230,11 +233,11 @@ class EvaluateConfig:
     """Longest answer, in tokens."""
     temperature: float = field(default=0.0, metadata={"low": 0.0})
     """Sampling temperature; 0 is greedy."""
-    requests_in_flight: int = field(default=32, metadata={"low": 1})
+    requests_in_flight: int = field(default=32, metadata=_OPERATION | {"low": 1})
     """Requests kept in flight."""
-    timeout_seconds: float = field(default=300.0, metadata={"above": 0.0})
+    timeout_seconds: float = field(default=300.0, metadata=_OPERATION | {"above": 0.0})
     """Time allowed to one request."""
-    max_attempts: int = field(default=5, metadata={"low": 1})
+    max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
     """Tries a request gets, the first included; only failures that may pass are tried again."""
     bootstrap_samples: int = field(default=10_000, metadata={"low": 100})
     """Resamples behind each 95% interval."""
@@ -244,9 +247,9 @@ class EvaluateConfig:
 class ClusterConfig:
     """Which Ray cluster does the work."""
 
-    address: str | None = None
+    address: str | None = field(default=None, metadata=_OPERATION)
     """Ray address; null uses RAY_ADDRESS where it is set, otherwise starts a private local cluster."""
-    local_cpus: int = field(default=8, metadata={"low": 1})
+    local_cpus: int = field(default=8, metadata=_OPERATION | {"low": 1})
     """Logical CPUs of the private local cluster; they are places for actors, not cores."""
 
 

@@ -65,13 +65,14 @@ def bound_by(kind: str, seconds: float) -> tuple[list[Figure], dict[str, Any]]:
 def halved(seconds: float) -> tuple[list[Figure], dict[str, Any]]:
     """The provider halves its limit without saying so; raylign only sees refusals."""
     revise = configuration(REQUESTS_PER_MINUTE, 10**8)
-    with provider(latency_seconds=0.2, burst=REQUESTS_PER_MINUTE / 60, requests_per_minute=REQUESTS_PER_MINUTE) as url:
-        with revising(url, revise, int(REQUESTS_PER_MINUTE * (3 * seconds) / 60 * 1.2) + 500):
-            wait_for_first(url)
-            time.sleep(seconds)
-            at = ask(url, "/limits", {"requests_per_minute": REQUESTS_PER_MINUTE / 2})["at"]
-            time.sleep(2 * seconds)
-            count = ask(url, "/count")
+    drafts = int(REQUESTS_PER_MINUTE * 3 * seconds / 60 * 1.2) + 500
+    server = provider(latency_seconds=0.2, burst=REQUESTS_PER_MINUTE / 60, requests_per_minute=REQUESTS_PER_MINUTE)
+    with server as url, revising(url, revise, drafts):
+        wait_for_first(url)
+        time.sleep(seconds)
+        at = ask(url, "/limits", {"requests_per_minute": REQUESTS_PER_MINUTE / 2})["at"]
+        time.sleep(2 * seconds)
+        count = ask(url, "/count")
     curve = [used(count, at + start, 5.0, None) / (REQUESTS_PER_MINUTE / 2) for start in range(0, int(2 * seconds), 5)]
     share = used(count, at + seconds, seconds, None) / (REQUESTS_PER_MINUTE / 2)
     name = f"limit halved: share of the new one used, {seconds:g} to {2 * seconds:g} s after"

@@ -26,6 +26,14 @@ def test_refuses_another_configuration_and_shows_the_difference(tmp_path: Path) 
     RunFolder.open(tmp_path, load_config(), []).close()  # the refusal left it as it was, and unlocked
 
 
+def test_limits_and_pools_may_change_between_starts(tmp_path: Path) -> None:
+    """They say how the work is done and not what comes out of it; the folder keeps what holds now."""
+    RunFolder.open(tmp_path, load_config(), []).close()
+    changed = load_config(None, ["revise.timeout_seconds=5", "revise.requests_per_minute=60", "cluster.local_cpus=16"])
+    RunFolder.open(tmp_path, changed, []).close()
+    assert "requests_per_minute: 60" in (tmp_path / "config.yaml").read_text()
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     held = RunFolder.open(tmp_path, load_config(), [])
     with pytest.raises(RunFolderError, match="another raylign process"):
