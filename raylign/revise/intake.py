@@ -9,7 +9,6 @@ from collections import Counter
 from raylign.errors import EndpointError
 from raylign.records import Revision
 from raylign.revise.failures import explain_gone
-from raylign.revise.limiter import Figures
 from raylign.revise.reasons import TRANSIENT, Reason
 
 
@@ -49,13 +48,3 @@ class Intake:
             last = self.held[-1]
             raise explain_gone(self.base_url, last.status, last.detail)
         return self.held
-
-    def note(self, figures: Figures) -> str:
-        """A few words on how it goes."""
-        good = self.counts[Reason.OK]
-        words = [f"{good} revised, {self.counts.total() - good} not", f"{figures.in_flight} in flight"]
-        if figures.refused_for_rate:
-            words.append(f"{figures.refused_for_rate} refused for the rate, now at {figures.share:.0%} of it")
-        if figures.committed_usd:
-            words.append(f"${figures.committed_usd:.2f}")
-        return ", ".join(words)

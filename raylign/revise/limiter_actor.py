@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raylign.revise.limiter import Ask, Figures, Grant, Limiter, Limits, Settlement
+from raylign.revise.metrics import FigureMetrics
 from raylign.run_folder import write_json
 
 ASKS_AT_ONCE = 128
@@ -20,6 +21,7 @@ _GAP_SECONDS = 0.05
 """Least time between two messages of one actor: what comes together travels together."""
 _LONGEST_SLEEP_SECONDS = 1.0
 _LEDGER_SHARE = 0.01
+_PUBLISH_SECONDS = 1.0
 
 
 class LimiterActor:
@@ -33,6 +35,7 @@ class LimiterActor:
     def __init__(self, limits: Limits, spent_usd: float, ledger: Path | None) -> None:
         import ray
 
+        self.metrics, self.published_at = FigureMetrics(), 0.0
         restarted = ray.get_runtime_context().was_current_actor_reconstructed
         self.ledger, self.in_ledger = ledger, spent_usd
         if restarted and ledger is not None and ledger.exists():
@@ -49,6 +52,9 @@ class LimiterActor:
             self.limiter.settle(settlement, now)
         grant = self.limiter.lease(asks, now)
         self._keep_ledger()
+        if now - self.published_at >= _PUBLISH_SECONDS:
+            self.published_at = now
+            self.metrics.publish(self.limiter.report())
         return grant
 
     async def give_up(self, cause: str) -> None:

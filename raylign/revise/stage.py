@@ -1,6 +1,7 @@
 """The revision stage: every draft that can be improved goes to the reviser once. This acts; `intake` decides."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,6 +23,7 @@ from raylign.revise.intake import Intake
 from raylign.revise.limiter import Figures, Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.revise.pending import count_revisable, pending, revised_ids
+from raylign.revise.progress import Progress
 from raylign.revise.templates import load_template
 from raylign.room import require_room
 from raylign.run_folder import RunFolder, write_json
@@ -73,14 +75,14 @@ def _revise(
     with _endpoint(config) as (base_url, served_name):
         limiter = start_limiter(_limits(config.revise), _spent(ledger), ledger)
         reach = Reach(base_url, served_name, key, limiter, journal.location, ray.put(load_index(journal)))
-        intake = Intake(base_url, answered=done)
+        intake, words = Intake(base_url, answered=done), Progress(config.revise.requests_per_minute)
         try:
             for drafts in pending(folder.path / "drafts", revised_ids(folder.path / "revisions")):
                 # Closed at once on an error or Ctrl-C, so that no actor goes on sending.
                 with closing(revise_drafts(drafts, config.revise, reach)) as tables:
                     for table in tables:
                         writer.add(intake.take([Revision(**row) for row in table.to_pylist()]))
-                        note = intake.note(ray.get(limiter.report.remote()))
+                        note = words.words(intake.counts, ray.get(limiter.report.remote()), time.monotonic())
                         progress.update(done + intake.counts.total(), total, note)
                 if intake.stopped_by:
                     break
