@@ -85,6 +85,8 @@ class Provider:
     """Time and tokens of the requests that passed the limits."""
     last: str = ""
     """The conversation that `fault` decides on, as JSON."""
+    last_model: str = ""
+    """The model that `reply` speaks for."""
     in_flight: int = 0
     most_in_flight: int = 0
     early: int = 0
@@ -175,6 +177,7 @@ class Provider:
         self.arrivals.append(now)
         self.formats.append(asked.get("response_format"))
         self.early += now < self.closed_until
+        self.last_model = asked["model"]
         text = self.reply(asked["messages"])
         tokens = {"prompt_tokens": sum(_words(message["content"]) for message in asked["messages"])}
         tokens["completion_tokens"] = _words(text)

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import provider as provider_module
 import pytest
 from provider import Provider
 
@@ -24,18 +23,13 @@ LONG = "Well, there is a great deal to say about that and there is a great deal 
 SHORT = "It depends on the weather."
 
 
-class TwoModels(provider_module._Handler):
-    """The test suite's endpoint, where `base` is wordy and `aligned` is brief."""
-
-    def _complete(self, request: dict[str, Any], finish_reason: str = "stop", text: str | None = None) -> None:
-        super()._complete(request, finish_reason, LONG if request["model"] == "base" else SHORT)
-
-
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(provider_module, "_Handler", TwoModels)
-    with Provider(models=("base", "aligned")) as started:
-        yield started
+def endpoint() -> Any:
+    """An endpoint whose `base` is wordy and whose `aligned` is brief."""
+    provider = Provider(models=("base", "aligned"))
+    provider.reply = lambda messages: LONG if provider.last_model == "base" else SHORT
+    with provider:
+        yield provider
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from raylign.revise.progress import Progress
 
 
 def test_counts_reasons_and_the_rate_of_the_last_minute() -> None:
-    """100 sent in the first 50 s and 50 in the next 50 s: over the minute before the end, some 60 a minute."""
+    """80 were sent by second 40 and 150 by second 100: 70 in the minute between."""
     progress = Progress(6000)
     assert progress.words(Counter(), Figures(), 0.0) == "0 revised, 0 not, 0 in flight"
     for second in range(1, 51):
@@ -19,6 +19,6 @@ def test_counts_reasons_and_the_rate_of_the_last_minute() -> None:
             float(second),
         )
     assert words == (
-        "190 revised, 22 not (20 cut_off, 2 empty), 55 in flight, 60 of 6000 requests a minute, "
+        "190 revised, 22 not (20 cut_off, 2 empty), 55 in flight, 70 of 6000 requests a minute, "
         "3 refused for the rate, now at 93% of it, $1.23"
     )
