@@ -147,11 +147,11 @@ class TrainConfig:
     """Folder of pairs to train on (`train/` and `heldout/` inside); null takes the run folder's own."""
     objective: str = field(default="apo_zero", metadata={"allowed": OBJECTIVES})
     """Preference objective; arXiv 2408.06266 names when each fits."""
-    beta: float = field(default=0.1, metadata={"above": 0.0})
+    beta: float = field(default=0.3, metadata={"above": 0.0})
     """Strength of the anchor to the reference model."""
-    sft_weight: float = field(default=2.0, metadata={"low": 0.0})
+    sft_weight: float = field(default=4.0, metadata={"low": 0.0})
     """Weight of the chosen answers' negative log-likelihood, a mean over tokens, added to the objective; 0 for none."""
-    learning_rate: float = field(default=8e-6, metadata={"above": 0.0})
+    learning_rate: float = field(default=1.5e-5, metadata={"above": 0.0})
     """Peak learning rate."""
     schedule: str = field(default="linear", metadata={"allowed": ("constant", "linear", "cosine")})
     """Learning-rate decay after warm-up, down to zero."""

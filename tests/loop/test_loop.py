@@ -166,7 +166,7 @@ def test_a_second_run_repeats_nothing(installed: Path, loop_run: tuple[Path, str
 def test_another_configuration_is_refused(installed: Path, loop_run: tuple[Path, str]) -> None:
     code, _, error = finish(start_loop(installed, loop_run[0], "train.beta=0.2"), 60)
     assert code == 2
-    assert "train.beta: 0.1 there, 0.2 here" in error
+    assert "train.beta: 0.3 there, 0.2 here" in error
 
 
 def test_nothing_of_the_run_is_left_running(loop_run: tuple[Path, str]) -> None:

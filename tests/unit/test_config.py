@@ -96,5 +96,5 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_difference_names_each_changed_key() -> None:
     old, new = to_yaml(load_config()), to_yaml(load_config(None, ["train.beta=0.2", "sample.engine={x: 1}"]))
     assert difference(old, old) == []
-    assert "train.beta: 0.1 there, 0.2 here" in difference(old, new)
+    assert "train.beta: 0.3 there, 0.2 here" in difference(old, new)
     assert "sample.engine.x: (not set) there, 1 here" in difference(old, new)

@@ -21,7 +21,7 @@ def test_opens_again_with_the_same_configuration(tmp_path: Path) -> None:
 
 def test_refuses_another_configuration_and_shows_the_difference(tmp_path: Path) -> None:
     RunFolder.open(tmp_path, load_config(), []).close()
-    with pytest.raises(RunFolderError, match=r"train\.beta: 0\.1 there, 0\.2 here"):
+    with pytest.raises(RunFolderError, match=r"train\.beta: 0\.3 there, 0\.2 here"):
         RunFolder.open(tmp_path, load_config(None, ["train.beta=0.2"]), [])
     RunFolder.open(tmp_path, load_config(), []).close()  # the refusal left it as it was, and unlocked
 
