@@ -124,12 +124,12 @@ class Limiter:
         self._advance(now)
         granted: list[int] = []
         for ask in asks:
+            if refused := self._never(ask):
+                return Grant(tuple(granted), refused=refused)
             if self.budget.never_fits(ask.usd):
                 self.stop(budget_is_spent(self.budget))
             if self.stopped_by:
                 return Grant(tuple(granted), stopped=self.stopped_by)
-            if refused := self._never(ask):
-                return Grant(tuple(granted), refused=refused)
             if wait := self._wait_seconds(ask, now):
                 return Grant(tuple(granted), wait_seconds=wait)
             granted.append(self._take(ask, now))

@@ -15,6 +15,8 @@ from raylign.pairs import stage as pairs_stage
 from raylign.parts import PartWriter, part_paths, read_records
 from raylign.records import Draft, Revision, content_id
 from raylign.revise import stage
+from raylign.revise.limiter import Ask, Limits
+from raylign.revise.limiter_actor import start_limiter
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 
@@ -188,3 +190,124 @@ def test_rows_without_an_answer_are_tried_by_the_next_run_after_a_stop(
         provider.fault = lambda number, asked_before: ""
         assert stage.run(config, folder, SCREEN)["status"] == {"ok": 139, "too_large": 1}
         assert provider.served["ok"] == 139, "none was asked for twice"
+
+
+def test_a_journal_answers_for_the_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost rows come back from the journal without a call; one draft more, in another run that shares it, costs one."""
+    with Provider(key=KEY) as provider:
+        config, folder = configuration(provider, monkeypatch), run_folder(tmp_path / "one", 60)
+        config.revise.journal = str(tmp_path / "journal")
+        first = stage.run(config, folder, SCREEN)
+        for part in part_paths(folder.path / "revisions"):
+            part.unlink()
+        again = stage.run(config, folder, SCREEN)
+        assert (again["status"], again["prompt_tokens"]) == (first["status"], first["prompt_tokens"])
+        assert again["attempts"] == 0
+        assert provider.served["ok"] == 57
+        stage.run(config, run_folder(tmp_path / "two", 61), SCREEN)
+        assert provider.served["ok"] == 58
+    assert files_with_key(tmp_path) == []
+
+
+def test_faults_end_as_rows_with_a_reason_and_sums_equal_the_providers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 400 calls some 5% fail and some 5% bring a reply in no form; two repairs, and nothing is lost or uncounted."""
+    provider = Provider(key=KEY)
+    broken = [f"Question {number:04}?" for number in range(5, 400, 20)]
+
+    def reply(messages: list[dict[str, str]]) -> str:
+        text = messages[1]["content"]
+        asked_again = len(messages) > 2
+        # The last of the broken ones never gets it right.
+        if any(question in text for question in broken) and (not asked_again or broken[-1] in text):
+            return "Of course, and here is what I would say about it."
+        return "{teacher_reasoning}: It was long.\n{corrected_student_solution}: Brief and right."
+
+    def fault(number: int, asked_before: int) -> str:
+        return ("error_500", "drop", "malformed")[number % 3] if number % 20 == 3 and asked_before == 0 else ""
+
+    provider.reply, provider.fault = reply, fault
+    with provider:
+        config, folder = configuration(provider, monkeypatch), run_folder(tmp_path, 403)
+        config.revise.template, config.revise.max_repairs = "clair", 2
+        config.revise.tokens_per_minute = 10**8
+        config.revise.usd_per_million_prompt_tokens, config.revise.usd_per_million_reply_tokens = 10.0, 30.0
+        config.revise.requests_in_flight = 32
+        figures = stage.run(config, folder, SCREEN)
+    rows = revisions(folder)
+    assert figures["status"] == {"ok": 400, "unparsed": 1}
+    assert max(row.repairs for row in rows) == 2
+    assert figures["repairs"] == len(broken) + 1
+    assert sum(provider.served[kind] for kind in ("error_500", "drop", "malformed")) >= 15
+    # The draft that is too long for the limit in the other tests is sent here, and paid for.
+    assert figures["attempts"] == sum(provider.served.values())
+    assert figures["prompt_tokens"] == provider.tokens["prompt_tokens"]
+    assert figures["reply_tokens"] == provider.tokens["completion_tokens"]
+    cost = (provider.tokens["prompt_tokens"] * 10 + provider.tokens["completion_tokens"] * 30) / 1e6
+    assert figures["usd"] == pytest.approx(cost, abs=1e-6)
+
+
+def test_the_budget_is_a_hard_cap_and_the_run_goes_on_when_it_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At $1,000 a million tokens the provider's words cost a tenth of a cent each."""
+    with Provider(key=KEY, latency_seconds=0.05) as provider:
+        config, folder = configuration(provider, monkeypatch), run_folder(tmp_path, 120)
+        config.revise.usd_per_million_prompt_tokens = config.revise.usd_per_million_reply_tokens = 1000.0
+        config.revise.max_usd = 3.0
+        with pytest.raises(EndpointError, match=r"revise\.max_usd is 3 "):
+            stage.run(config, folder, SCREEN)
+        paid = provider.tokens.total() / 1000
+        assert 1.0 < paid <= 3.0
+        kept = [row for row in revisions(folder) if row.status == "ok"]
+        assert len(kept) == provider.served["ok"], "everything paid for is kept"
+        config.revise.max_usd = 1000.0
+        assert stage.run(config, folder, SCREEN)["status"] == {"ok": 117, "too_large": 1}
+        assert provider.served["ok"] == 117
+
+
+def test_a_limiter_that_dies_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed three times on the way: every draft gets its one reply all the same."""
+    import threading
+
+    import ray
+
+    killed: list[str] = []
+
+    def kill() -> None:
+        while len(killed) < 3 and not stop.wait(2.0):
+            for name in ray.util.list_named_actors():
+                if name.startswith("raylign-limiter-"):
+                    ray.kill(ray.get_actor(name), no_restart=False)
+                    killed.append(name)
+
+    stop = threading.Event()
+    with Provider(key=KEY) as provider:
+        config, folder = configuration(provider, monkeypatch), run_folder(tmp_path, 103)
+        config.revise.requests_per_minute = 600
+        thread = threading.Thread(target=kill)
+        thread.start()
+        figures = stage.run(config, folder, SCREEN)
+        stop.set()
+        thread.join()
+    assert figures["status"] == {"ok": 100, "too_large": 1}
+    assert len(killed) >= 2
+    assert provider.served["ok"] == 100
+
+
+def test_a_limiter_that_was_restarted_gives_nothing_twice(tmp_path: Path) -> None:
+    """Its buckets begin empty, and what was committed of the budget stays committed."""
+    import ray
+
+    limiter = start_limiter(Limits(600, 10**9, max_usd=1.0), 0.0, tmp_path / "spend.json")
+    try:
+        asks = [Ask(1, usd=0.03)] * 20
+        first = ray.get(limiter.exchange.remote([], asks))
+        assert len(first.leases) == 10, "a burst of one second"
+        ray.kill(limiter, no_restart=False)
+        again = ray.get(limiter.exchange.remote([], asks))
+        assert len(again.leases) <= 1
+        assert ray.get(limiter.report.remote()).committed_usd >= 0.3
+    finally:
+        ray.kill(limiter)
