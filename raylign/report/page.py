@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from raylign.pairs.sources import SOURCES
 from raylign.report.charts import Series, histogram, line_chart
 from raylign.report.doubts import caveats, guard_rows, verdict
 from raylign.report.format import clipped, duration, last_turn, percent, signed
@@ -31,7 +32,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class FlowRow:
-    """Where some of the drafts went."""
+    """Where some of the candidates went."""
 
     words: str
     code: str
@@ -81,6 +82,7 @@ def render(record: RunRecord) -> str:
     guards = guard_rows(record.done.get("evaluate") or {})
     return _template().render(
         record=record,
+        source=SOURCES[_source(record)],
         headline=headline(record),
         tiles=tiles(record),
         guards=guards,
@@ -128,8 +130,8 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
         return []
     return [
         Chart(
-            "How much the revision changed",
-            f"Pairs by edit distance between draft and revision; {len(record.edit_distances)} pairs.",
+            "How far the two answers are apart",
+            f"Pairs by edit distance between chosen and rejected; {len(record.edit_distances)} pairs.",
             histogram(
                 record.edit_distances,
                 title="Pairs by edit distance",
@@ -140,7 +142,7 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
             ),
         ),
         Chart(
-            "How long the revision is",
+            "How long the chosen answer is",
             "Pairs by length ratio; the last bar holds all above 2.",
             histogram(
                 record.length_ratios,
@@ -152,7 +154,7 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
             ),
         ),
         Chart(
-            "Where the revision first differs",
+            "Where the two answers first differ",
             "Pairs by shared prefix; the last bar holds all above 40.",
             histogram(
                 record.shared_prefixes,
@@ -167,10 +169,10 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
 
 
 def flow(pairs: dict[str, Any]) -> list[FlowRow]:
-    """Where the drafts went: the pairs of both splits, then each reason for rejecting, the most frequent first."""
+    """Where the candidates went: the pairs of both splits, then each reason for rejecting, the most frequent first."""
     rejected: dict[str, int] = pairs.get("rejected") or {}
-    drafts = pairs.get("pairs", 0) + sum(rejected.values())
-    if not drafts:
+    candidates = pairs.get("pairs", 0) + sum(rejected.values())
+    if not candidates:
         return []
     kept = [
         ("pairs to train on", "train", pairs.get("train", 0)),
@@ -179,8 +181,8 @@ def flow(pairs: dict[str, Any]) -> list[FlowRow]:
     lost = [
         (REASONS.get(code, code), code, count) for code, count in sorted(rejected.items(), key=lambda item: -item[1])
     ]
-    rows = [FlowRow(words, code, count, count / drafts, kept=True) for words, code, count in kept]
-    return rows + [FlowRow(words, code, count, count / drafts, kept=False) for words, code, count in lost]
+    rows = [FlowRow(words, code, count, count / candidates, kept=True) for words, code, count in kept]
+    return rows + [FlowRow(words, code, count, count / candidates, kept=False) for words, code, count in lost]
 
 
 def facts(record: RunRecord) -> list[tuple[str, str]]:
@@ -190,8 +192,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
     if config:
         found += [
             ("Target model", str(config.get("model"))),
-            ("Reviser", f"{revise.get('model')} at {_host(revise.get('base_url'))}"),
-            ("Reviser template", str(revise.get("template"))),
+            *_source_facts(record, revise),
             (
                 "Objective",
                 f"{train.get('objective')}, β {train.get('beta')}, sft weight {train.get('sft_weight')}, "
@@ -212,6 +213,22 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
             ("Code", f"raylign {last.get('raylign')}, commit {code.get('commit', 'unknown')[:12]}{changed}"),
             ("Versions", ", ".join([f"python {last.get('python')}", *(f"{name} {text}" for name, text in packages)])),
         ]
+    return found
+
+
+def _source(record: RunRecord) -> str:
+    return str((record.config.get("pairs") or {}).get("source") or "clair")
+
+
+def _source_facts(record: RunRecord, revise: dict[str, Any]) -> list[tuple[str, str]]:
+    source = _source(record)
+    found = [("Source of pairs", source)]
+    if part := SOURCES[source].asked:
+        found.append((part, f"{revise.get('model')} at {_host(revise.get('base_url'))}"))
+    if source == "clair":
+        found.append(("Reviser template", str(revise.get("template"))))
+    if source == "offpolicy":
+        found.append(("Imported from", str((record.config.get("offpolicy") or {}).get("path"))))
     return found
 
 
