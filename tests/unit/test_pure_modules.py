@@ -27,7 +27,7 @@ WITHOUT_TORCH = [
     "raylign.serve.plan",
     "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
-    *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "format", "record", "page")),
+    *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "facts", "format", "record", "page")),
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")),
