@@ -58,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; an unfinished run goes on")
         sub.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. train.beta=0.2")
 
-    add_run("loop", LOOP, "run every stage: prompts, sample, revise, pairs, train, evaluate")
-    add_run("pairs", MAKE_PAIRS, "make CLAIR pairs: prompts, sample, revise, pairs")
+    add_run("loop", LOOP, "run every stage: prompts, sample, revise or judge, pairs, train, evaluate")
+    add_run("pairs", MAKE_PAIRS, "make preference pairs, by CLAIR or as pairs.source says")
     add_run("train", (TRAIN,), "align the model on the pairs of the run folder, or of train.pairs")
     add_run("evaluate", (PROMPTS, EVALUATE), "compare base and aligned model on held-out prompts")
     serve = add("serve", _serve, "serve base and aligned model of a run behind one OpenAI-compatible endpoint")

@@ -10,6 +10,7 @@ from typing import Any
 from raylign.config import LoopConfig
 from raylign.errors import InputError
 from raylign.model import resolve_model
+from raylign.prompts.readers import locate
 from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen
 from raylign.session import ray_session
@@ -31,24 +32,40 @@ class Stage:
 PROMPTS = Stage("prompts", "prompts", "raylign.prompts.stage", needs_ray=False)
 SAMPLE = Stage("sample", "drafts", "raylign.sample.stage", needs_ray=True)
 REVISE = Stage("revise", "revisions", "raylign.revise.stage", needs_ray=True)
+JUDGE = Stage("judge", "judgements", "raylign.judge.stage", needs_ray=True)
 PAIRS = Stage("pairs", "pairs", "raylign.pairs.stage", needs_ray=False)
 TRAIN = Stage("train", "train", "raylign.train.stage", needs_ray=True)
 EVALUATE = Stage("evaluate", "evaluate", "raylign.evaluate.stage", needs_ray=True)
 
-LOOP = (PROMPTS, SAMPLE, REVISE, PAIRS, TRAIN, EVALUATE)
-MAKE_PAIRS = (PROMPTS, SAMPLE, REVISE, PAIRS)
+LOOP = (PROMPTS, SAMPLE, REVISE, JUDGE, PAIRS, TRAIN, EVALUATE)
+MAKE_PAIRS = (PROMPTS, SAMPLE, REVISE, JUDGE, PAIRS)
+_NOT_OF_SOURCE = {
+    "clair": {JUDGE},
+    "stronger": {JUDGE},
+    "judge": {REVISE},
+    "offpolicy": {SAMPLE, REVISE, JUDGE},
+}
+
+
+def needed(config: LoopConfig, stages: Sequence[Stage]) -> list[Stage]:
+    """Those of the stages that the configured source of pairs has."""
+    return [stage for stage in stages if stage not in _NOT_OF_SOURCE[config.pairs.source]]
 
 
 def preflight(config: LoopConfig, stages: Sequence[Stage]) -> None:
     """Find out what cannot work before anything starts or is written.
 
     Raises:
+        InputError: there are no pairs to import.
         ModelError: a model folder is missing.
         EndpointError: the reviser or the evaluation endpoint is down, refuses the key, or lacks the model.
     """
+    stages = needed(config, stages)
+    if PAIRS in stages and config.pairs.source == "offpolicy":
+        locate(config.offpolicy.path or "", "offpolicy")
     if {SAMPLE, TRAIN, EVALUATE} & set(stages):
         resolve_model(config.model)
-    if REVISE in stages:
+    if {REVISE, JUDGE} & set(stages):
         if config.revise.base_url is None:
             resolve_model(config.revise.model)
         else:
@@ -61,7 +78,7 @@ def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Se
     """Run the stages that are not finished yet, in order; returns and writes the summary of the whole folder."""
     with ExitStack() as resources:
         ray_is_up = False
-        for stage in stages:
+        for stage in needed(config, stages):
             if done := folder.finished(stage.folder):
                 screen.say(f"{stage.name:<9} finished before ({done['seconds']:.0f} s), skipped")
                 continue

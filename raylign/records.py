@@ -60,7 +60,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Revision:
-    """The reviser's reply to a draft; its `revision` becomes `chosen`."""
+    """The reviser's reply to a draft; its `revision` becomes `chosen`.
+
+    The other sources of pairs bring their chosen answers in this form, too (`raylign.pairs.candidates`).
+    """
 
     id: str
     draft_id: str
@@ -94,6 +97,48 @@ class Revision:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Two drafts of a prompt in the order in which a judge is shown them."""
+
+    id: str
+    prompt_id: str
+    messages: list[Message]
+    first_id: str
+    second_id: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The judge's reply to a comparison, whose id it has."""
+
+    id: str
+    prompt_id: str
+    first_id: str
+    second_id: str
+    judge_model: str
+    template: str
+    choice: str
+    """The preferred answer by its place, `first` or `second`; or `tie`; empty where status is not `ok`."""
+    rationale: str
+    reply: str
+    """The judge's whole reply, as received; with repairs, the last one."""
+    finish_reason: str
+    status: str
+    """`ok`, or a reason from `raylign.revise.reasons`."""
+    detail: str
+    attempts: int
+    """Requests sent, those for repairs included; so are the tokens."""
+    latency_seconds: float
+    prompt_tokens: int
+    reply_tokens: int
+    request_id: str
+    repairs: int
+    usd: float
+
+
+@dataclass(frozen=True)
 class Pair:
     """A preference pair in TRL's conversational format, with contrast metrics and lineage."""
 
@@ -124,7 +169,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A draft that became no pair, and why."""
+    """A candidate that became no pair, and why."""
 
     id: str
     reason: str

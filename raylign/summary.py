@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from raylign.pairs.sources import SOURCES
+
 _TRAIN = ("objective", "sft_weight", "steps", "loss_first", "loss_last")
 _HELDOUT = ("pairs", "reward_accuracy", "reward_margin")
+_JUDGE = ("comparisons", "verdicts", "judged_twice", "position_bias", "position_bias_ci95")
 _EVALUATE = ("prompts", "tokens_base", "tokens_aligned", "change_percent", "ci95", "guards")
 
 
@@ -14,8 +17,10 @@ def summarise(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
         summary["prompts"] = prompts["prompts"]
     if sample := done.get("sample"):
         summary["drafts"] = sample["drafts"]
+    if judge := done.get("judge"):
+        summary["judge"] = _pick(judge, _JUDGE)
     if pairs := done.get("pairs"):
-        summary |= {"pairs": pairs["pairs"], "rejected": pairs["rejected"]}
+        summary |= {"source": pairs.get("source", "clair"), "pairs": pairs["pairs"], "rejected": pairs["rejected"]}
     if train := done.get("train"):
         summary["train"] = _pick(train, _TRAIN)
         summary["heldout"] = _pick(train["heldout"], _HELDOUT)
@@ -29,11 +34,17 @@ def summarise(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def in_words(summary: dict[str, Any]) -> list[str]:
     """The summary as a few lines for a person."""
     lines = []
+    if (judge := summary.get("judge")) and judge["position_bias"] is not None:
+        low, high = judge["position_bias_ci95"]
+        lines.append(
+            f"judge     named the same place in both orders for {judge['position_bias']:.0%} "
+            f"(95% interval {low:.0%} to {high:.0%}) of {judge['judged_twice']} prompts"
+        )
     if "pairs" in summary:
         rejected = sum(summary["rejected"].values())
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["rejected"].items()))
         lines.append(
-            f"pairs     {summary['pairs']} from {summary['pairs'] + rejected} drafts; "
+            f"pairs     {summary['pairs']} from {summary['pairs'] + rejected} {SOURCES[summary['source']].candidates}; "
             f"{rejected} rejected{f' ({reasons})' if reasons else ''}"
         )
     if train := summary.get("train"):

@@ -24,6 +24,7 @@ def check(config: LoopConfig) -> None:
     _check_pools(config)
     _check_endpoints(config)
     _check_pairs(config)
+    _check_source(config)
     _check_train(config)
     _check_serve(config)
 
@@ -98,15 +99,6 @@ def _check_endpoints(config: LoopConfig) -> None:
             f"revise.max_usd is {revise.max_usd} and the model's prices are not known",
             "set revise.usd_per_million_prompt_tokens and revise.usd_per_million_reply_tokens",
         )
-    if revise.template == "guideline" and not revise.guideline.strip():
-        raise ConfigError(
-            "revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows"
-        )
-    if revise.reply_format == "json_schema" and revise.template != "clair":
-        raise ConfigError(
-            f"revise.reply_format is 'json_schema' while revise.template is {revise.template!r}",
-            "only clair has a reply of parts: set revise.template=clair, or revise.reply_format=text",
-        )
 
 
 def _check_pairs(config: LoopConfig) -> None:
@@ -116,6 +108,43 @@ def _check_pairs(config: LoopConfig) -> None:
         raise ConfigError(
             f"pairs.filters is {config.pairs.filters}",
             "name near_duplicate last: it compares the prompts of the pairs that the other filters let through",
+        )
+
+
+def _check_source(config: LoopConfig) -> None:
+    """What each source of pairs needs, and what of `revise` is its own.
+
+    `revise.template` and its `reply_format` shape the requests of clair alone. The same endpoint gets the bare
+    conversation from `stronger` and a comparison from `judge`, and is not asked at all by `offpolicy`.
+    """
+    source, revise, sample = config.pairs.source, config.revise, config.sample
+    if source == "clair" and revise.template == "guideline" and not revise.guideline.strip():
+        raise ConfigError(
+            "revise.guideline is empty while revise.template is 'guideline'", "write the rule the reviser follows"
+        )
+    if revise.reply_format == "json_schema" and source in ("stronger", "judge"):
+        raise ConfigError(
+            f"revise.reply_format is 'json_schema' while pairs.source is {source!r}",
+            "only a clair reply has that form: set revise.reply_format=text",
+        )
+    if source == "clair" and revise.reply_format == "json_schema" and revise.template != "clair":
+        raise ConfigError(
+            f"revise.reply_format is 'json_schema' while revise.template is {revise.template!r}",
+            "only clair has a reply of parts: set revise.template=clair, or revise.reply_format=text",
+        )
+    if source == "judge" and sample.samples < 2:
+        raise ConfigError(
+            f"sample.samples is {sample.samples} while pairs.source is 'judge'",
+            "a judge compares two drafts of a prompt: set sample.samples=2",
+        )
+    if sample.samples > 1 and sample.temperature == 0:
+        raise ConfigError(
+            f"sample.samples is {sample.samples} while sample.temperature is 0",
+            "greedy drafts of a prompt are all the same: raise sample.temperature",
+        )
+    if source == "offpolicy" and config.offpolicy.path is None:
+        raise ConfigError(
+            "offpolicy.path is null while pairs.source is 'offpolicy'", "name the file with the pairs to import"
         )
 
 

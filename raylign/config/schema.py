@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OBJECTIVES = ("apo_zero", "apo_down", "dpo")
+SOURCES = ("clair", "judge", "offpolicy", "stronger")
 FILTERS = (
     *("empty", "cut_off", "identical", "marker_leak", "alludes", "refusal", "repetitive", "too_short", "too_long"),
     *("contrast", "language_change", "near_duplicate"),
@@ -41,6 +42,8 @@ class PromptsConfig:
 class SampleConfig:
     """How the target model drafts an answer to each prompt."""
 
+    samples: int = field(default=1, metadata={"low": 1})
+    """Drafts for each prompt; `pairs.source=judge` needs two. Elsewhere each of them can become a pair."""
     max_tokens: int = field(default=128, metadata={"low": 1})
     """Longest draft, in tokens; a draft that reaches it is marked as cut off."""
     temperature: float = field(default=0.7, metadata={"low": 0.0})
@@ -74,7 +77,8 @@ class ReviseConfig:
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; null for an endpoint without one."""
     template: str = field(default="guideline", metadata={"allowed": ("clair", "guideline")})
-    """`clair`: reasoning, then the corrected answer; `guideline`: a rule only the reviser sees, reply = revision."""
+    """`clair`: reasoning, then the corrected answer; `guideline`: a rule only the reviser sees, reply = revision. Of
+    pairs.source=clair alone: the other sources that ask this model have requests of their own."""
     guideline: str = "Answer with one short, clear sentence."
     """The rule of the `guideline` template."""
     reply_format: str = field(default="text", metadata={"allowed": ("text", "json_schema")})
@@ -114,8 +118,11 @@ class ReviseConfig:
 
 @dataclass
 class PairsConfig:
-    """Which revisions become pairs."""
+    """Where pairs come from, and which candidates become pairs."""
 
+    source: str = field(default="clair", metadata={"allowed": SOURCES})
+    """`clair`: the reviser improves the draft; `stronger`: it answers the prompt itself; `judge`: it prefers one of two
+    drafts; `offpolicy`: existing pairs or scored answers are imported. All four as in arXiv 2408.06266."""
     filters: list[str] = field(
         default_factory=lambda: list(FILTERS[: FILTERS.index("contrast")]),
         metadata={"allowed": FILTERS},
@@ -137,6 +144,36 @@ class PairsConfig:
     """`contrast`: highest token Jaccard similarity of draft and revision."""
     near_duplicate_threshold: float = field(default=0.8, metadata={"above": 0.0, "high": 1.0})
     """`near_duplicate`: Jaccard similarity, of runs of five characters, from which on two prompts are too alike."""
+
+
+@dataclass
+class OffpolicyConfig:
+    """Which existing pairs or scored answers `pairs.source=offpolicy` imports."""
+
+    path: str | None = None
+    """A .jsonl or .parquet file, or a folder saved by `datasets`; required by the source."""
+    format: str = field(default="auto", metadata={"allowed": ("auto", "jsonl", "parquet", "dataset")})
+    """File format; `auto` reads it off the path."""
+    prompt_field: str = "prompt"
+    """Column with the prompt, a string or a conversation; not needed where the answers hold the conversation."""
+    messages_field: str = "messages"
+    """Column with the prompt as a conversation, a list of {role, content}; wins where a row has both."""
+    chosen_field: str = "chosen"
+    """Column with the better answer: a string, an assistant turn in a list, or the conversation that ends with it."""
+    rejected_field: str = "rejected"
+    """Column with the worse answer, in the same form."""
+    completions_field: str = "completions"
+    """Column with scored answers, a list of objects; read where a row has neither a better nor a worse answer."""
+    response_field: str = "response"
+    """Name of an object's answer."""
+    score_field: str = "overall_score"
+    """Name of an object's score, a number; the highest is the best."""
+    against: str = field(default="worst", metadata={"allowed": ("worst", "random")})
+    """Which scored answer the best one is set against: the `worst`, or a `random` other one, drawn by `seed`."""
+    on_prompts_only: bool = False
+    """Keep only pairs whose prompt is one of this run's prompts, so that data sets compare on equal prompts."""
+    max_bad_share: float = field(default=0.05, metadata={"low": 0.0, "high": 1.0})
+    """Stop when more than this share of the rows cannot be read."""
 
 
 @dataclass
@@ -267,6 +304,7 @@ class LoopConfig:
     sample: SampleConfig = field(default_factory=SampleConfig)
     revise: ReviseConfig = field(default_factory=ReviseConfig)
     pairs: PairsConfig = field(default_factory=PairsConfig)
+    offpolicy: OffpolicyConfig = field(default_factory=OffpolicyConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -1,1 +1,1 @@
-"""Revisions become preference pairs, or rejections with a reason."""
+"""What a source gives (revisions, judgements, imported rows) becomes preference pairs, or rejections with a reason."""

@@ -1,4 +1,4 @@
-"""From a draft and what the reviser made of it to a pair, or to a rejection with its reason. Pure."""
+"""From a draft and what stands against it to a pair, or to a rejection with its reason. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,13 +9,19 @@ from raylign.records import Draft, Pair, Prompt, Rejected, Revision, content_id
 
 
 def build_all(
-    drafts: Sequence[Draft], revisions: Mapping[str, Revision], pairs: PairsConfig
+    drafts: Sequence[Draft],
+    revisions: Mapping[str, Revision],
+    pairs: PairsConfig,
+    evaluated: Sequence[Prompt] = (),
 ) -> Iterator[Pair | Rejected]:
-    """The rows that the drafts become, one each, in order; `revisions` are by the id of their draft."""
+    """The rows that the drafts become, one each, in order; `revisions` are by the id of their draft.
+
+    `evaluated` are the run's held-out prompts, which near-duplicates are kept away from beside those of the drafts.
+    """
     rows = (build(draft, revisions.get(draft.id), pairs) for draft in drafts)
     if "near_duplicate" not in pairs.filters:
         return rows
-    return _without_near_duplicates(list(rows), drafts, revisions, pairs)
+    return _without_near_duplicates(list(rows), drafts, revisions, pairs, evaluated)
 
 
 def build(draft: Draft, revision: Revision | None, pairs: PairsConfig) -> Pair | Rejected:
@@ -34,11 +40,17 @@ def build(draft: Draft, revision: Revision | None, pairs: PairsConfig) -> Pair |
 
 
 def _without_near_duplicates(
-    rows: list[Pair | Rejected], drafts: Sequence[Draft], revisions: Mapping[str, Revision], pairs: PairsConfig
+    rows: list[Pair | Rejected],
+    drafts: Sequence[Draft],
+    revisions: Mapping[str, Revision],
+    pairs: PairsConfig,
+    evaluated: Sequence[Prompt],
 ) -> Iterator[Pair | Rejected]:
     from raylign.pairs.near_duplicates import near_duplicates  # its library loads for those who ask for it only
 
-    prompts = {draft.prompt_id: Prompt(draft.prompt_id, draft.messages, draft.split, draft.source) for draft in drafts}
+    prompts = {prompt.id: prompt for prompt in evaluated}
+    for draft in drafts:
+        prompts[draft.prompt_id] = Prompt(draft.prompt_id, draft.messages, draft.split, draft.source)
     paired = [prompts[row.prompt_id] for row in rows if isinstance(row, Pair)]
     heldout = [prompt for prompt in prompts.values() if prompt.split == "heldout"]
     duplicates = near_duplicates(paired, heldout, pairs.near_duplicate_threshold)

@@ -1,6 +1,7 @@
-"""The filters between a revision and a pair: each names its objection, or lets the revision pass. Pure.
+"""The filters before a pair: each names its objection to a chosen answer, or lets it pass. Pure.
 
-A filter here sees one revision; `near_duplicate`, which compares all prompts, is in `raylign.pairs.near_duplicates`.
+A filter here sees one chosen answer, as a revision of the rejected one whatever its source; `near_duplicate`, which
+compares all prompts, is in `raylign.pairs.near_duplicates`.
 """
 
 import re
@@ -33,25 +34,25 @@ def first_objection(revision: Revision, pairs: PairsConfig) -> tuple[str, str] |
 
 
 def _empty(revision: Revision, pairs: PairsConfig) -> str | None:
-    return None if revision.revision.strip() else "the revision is empty"
+    return None if revision.revision.strip() else "the chosen answer is empty"
 
 
 def _cut_off(revision: Revision, pairs: PairsConfig) -> str | None:
     if revision.finish_reason == "length":
-        return "the revision reached its token limit"
+        return "the chosen answer reached its token limit"
     if pairs.drop_cut_drafts and revision.answer_cut_off:
-        return "the draft reached its token limit"
+        return "the rejected answer reached its token limit"
     return None
 
 
 def _identical(revision: Revision, pairs: PairsConfig) -> str | None:
     same = revision.revision.split() == revision.answer.split()
-    return "draft and revision differ in white space at most" if same else None
+    return "chosen and rejected differ in white space at most" if same else None
 
 
 def _marker_leak(revision: Revision, pairs: PairsConfig) -> str | None:
     found = _LEAK.search(revision.revision)
-    return f"the revision holds {found[0]!r}" if found else None
+    return f"the chosen answer holds {found[0]!r}" if found else None
 
 
 def _alludes(revision: Revision, pairs: PairsConfig) -> str | None:
@@ -61,7 +62,11 @@ def _alludes(revision: Revision, pairs: PairsConfig) -> str | None:
 
 def _refusal(revision: Revision, pairs: PairsConfig) -> str | None:
     found = refusal_in(revision.revision)
-    return f"it declines and the draft does not: {found!r}" if found and not refusal_in(revision.answer) else None
+    return (
+        f"it declines and the rejected answer does not: {found!r}"
+        if found and not refusal_in(revision.answer)
+        else None
+    )
 
 
 def _repetitive(revision: Revision, pairs: PairsConfig) -> str | None:
@@ -74,12 +79,12 @@ def _too_short(revision: Revision, pairs: PairsConfig) -> str | None:
     if length < pairs.min_chosen_characters:
         return f"{length} characters"
     ratio = _length_ratio(revision)
-    return f"{ratio:.2f} times the draft" if ratio < pairs.min_length_ratio else None
+    return f"{ratio:.2f} times the rejected answer" if ratio < pairs.min_length_ratio else None
 
 
 def _too_long(revision: Revision, pairs: PairsConfig) -> str | None:
     ratio = _length_ratio(revision)
-    return f"{ratio:.2f} times the draft" if ratio > pairs.max_length_ratio else None
+    return f"{ratio:.2f} times the rejected answer" if ratio > pairs.max_length_ratio else None
 
 
 def _length_ratio(revision: Revision) -> float:
@@ -101,7 +106,7 @@ def _language_change(revision: Revision, pairs: PairsConfig) -> str | None:
     asked = [message["content"] for message in revision.messages if message["role"] != "assistant"]
     if clear_language_of(asked[-1]) == new or any(names_language(text, new) for text in asked):
         return None
-    return f"the draft is in {old!r} and the revision in {new!r}"
+    return f"the rejected answer is in {old!r} and the chosen one in {new!r}"
 
 
 _FILTERS: dict[str, Callable[[Revision, PairsConfig], str | None]] = {

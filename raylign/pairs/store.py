@@ -2,8 +2,8 @@
 
 train/part-*.parquet      pairs to train on, in TRL's conversational preference format
 heldout/part-*.parquet    pairs kept out of training
-rejected/part-*.parquet   drafts that became no pair, and why
-manifest.json             counts, contrast, models, templates, and every file with its rows and checksum
+rejected/part-*.parquet   candidates that became no pair, and why
+manifest.json             source, counts, contrast, models, templates, and every file with its rows and checksum
 """
 
 import hashlib
@@ -62,10 +62,10 @@ class PairStore:
             writer.flush()
 
     def figures(self) -> dict[str, Any]:
-        """Counts and contrast of what was added; drafts are pairs and rejections together."""
+        """Counts and contrast of what was added; candidates are pairs and rejections together."""
         pairs = self.counts.total()
         return {
-            "drafts": pairs + self.reasons.total(),
+            "candidates": pairs + self.reasons.total(),
             "pairs": pairs,
             "train": self.counts["train"],
             "heldout": self.counts["heldout"],
@@ -73,10 +73,11 @@ class PairStore:
             "contrast": {name: summarise(values) for name, values in self.metrics.items()},
         }
 
-    def write_manifest(self) -> None:
-        """Describe the written store; call after the block has ended."""
+    def write_manifest(self, source: str) -> None:
+        """Describe the written store, whose pairs come from this source; call after the block has ended."""
         folders = [self.folder / name for name in ("train", "heldout", "rejected")]
         described = {
+            "source": source,
             **self.figures(),
             **{f"{name}s": sorted(seen) for name, seen in self.lineage.items()},
             "files": _describe_files(self.folder, (path for folder in folders for path in part_paths(folder))),

@@ -13,8 +13,10 @@ from typing import Any, Literal
 from raylign.records import Message, Split, content_id
 
 Reason = Literal[
-    "not_json", "not_object", "bad_encoding", "no_prompt", "empty_prompt", "wrong_type", "bad_role", "bad_turns"
-]
+    "not_json", "not_object", "bad_encoding", "no_prompt", "empty_prompt", "wrong_type", "bad_role", "bad_turns",
+    # of rows with answers, which raylign.pairs.imported reads, only:
+    "no_answers", "different_prompts", "too_few_scores",
+]  # fmt: skip
 ROLES = ("system", "user", "assistant")
 SOURCE_FIELD = "source"
 
@@ -24,7 +26,7 @@ _EXCERPT.maxstring = _EXCERPT.maxother = 60
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a row is no prompt."""
+    """Why a row is no prompt, or is no prompt with answers."""
 
     reason: Reason
     detail: str
@@ -33,7 +35,7 @@ class Problem:
 def conversation(row: object, prompt_field: str, messages_field: str) -> list[Message] | Problem:
     """The normalised messages of a row; `messages_field` wins where the row has both and it is not null."""
     if not isinstance(row, dict):
-        return Problem("not_object", f"a row is an object with named fields, this is {_excerpt(row)}")
+        return Problem("not_object", f"a row is an object with named fields, this is {excerpt(row)}")
     messages, prompt = row.get(messages_field), row.get(prompt_field)
     if messages is not None:
         return _messages(messages, messages_field)
@@ -42,7 +44,7 @@ def conversation(row: object, prompt_field: str, messages_field: str) -> list[Me
         return Problem("no_prompt", f"neither '{prompt_field}' nor '{messages_field}' is given, only {present}")
     if isinstance(prompt, list):
         return Problem("wrong_type", f"'{prompt_field}' is a list; read it with prompts.messages_field={prompt_field}")
-    text = _text(prompt, f"'{prompt_field}'")
+    text = text_of(prompt, f"'{prompt_field}'")
     return text if isinstance(text, Problem) else [Message(role="user", content=text)]
 
 
@@ -51,7 +53,7 @@ def source_of(row: object, default: str) -> str | Problem:
     value = row.get(SOURCE_FIELD) if isinstance(row, dict) else None
     if not isinstance(value, str) or not value.strip():
         return default
-    return _text(value, f"'{SOURCE_FIELD}'")
+    return text_of(value, f"'{SOURCE_FIELD}'")
 
 
 def clean(text: str) -> str:
@@ -75,14 +77,14 @@ def split_of(identifier: str, heldout_share: float) -> Split:
 
 def _messages(turns: Any, field: str) -> list[Message] | Problem:
     if not isinstance(turns, list):
-        return Problem("wrong_type", f"'{field}' is {_excerpt(turns)}, a list of {{role, content}} is wanted")
+        return Problem("wrong_type", f"'{field}' is {excerpt(turns)}, a list of {{role, content}} is wanted")
     if not turns:
         return Problem("empty_prompt", f"'{field}' has no turn")
     for number, turn in enumerate(turns, start=1):
         if not isinstance(turn, dict):
-            return Problem("wrong_type", f"turn {number} is {_excerpt(turn)}, an object {{role, content}} is wanted")
+            return Problem("wrong_type", f"turn {number} is {excerpt(turn)}, an object {{role, content}} is wanted")
         if turn.get("role") not in ROLES:
-            named = f"role {_excerpt(turn['role'])}" if "role" in turn else f"no role, only {_EXCERPT.repr(list(turn))}"
+            named = f"role {excerpt(turn['role'])}" if "role" in turn else f"no role, only {_EXCERPT.repr(list(turn))}"
             return Problem("bad_role", f"turn {number} has {named}; allowed: {', '.join(ROLES)}")
     kept = turns[:-1] if turns[-1]["role"] == "assistant" else turns
     return _order_problem([turn["role"] for turn in kept]) or _contents(kept)
@@ -102,7 +104,7 @@ def _order_problem(roles: list[str]) -> Problem | None:
 def _contents(turns: list[dict[str, Any]]) -> list[Message] | Problem:
     messages: list[Message] = []
     for number, turn in enumerate(turns, start=1):
-        text = _text(turn.get("content"), f"turn {number} ({turn['role']})")
+        text = text_of(turn.get("content"), f"turn {number} ({turn['role']})")
         if isinstance(text, Problem):
             if turn["role"] == "system" and text.reason == "empty_prompt":
                 continue  # chat data sets write "no system text" as an empty one
@@ -111,9 +113,10 @@ def _contents(turns: list[dict[str, Any]]) -> list[Message] | Problem:
     return messages
 
 
-def _text(value: object, place: str) -> str | Problem:
+def text_of(value: object, place: str) -> str | Problem:
+    """A text in the form of `clean`; a problem that names `place` where it is none, or empty."""
     if not isinstance(value, str):
-        return Problem("wrong_type", f"{place} is {_excerpt(value)}, text is wanted")
+        return Problem("wrong_type", f"{place} is {excerpt(value)}, text is wanted")
     text = clean(value)
     if not text:
         return Problem("empty_prompt", f"{place} is empty")
@@ -124,5 +127,6 @@ def _text(value: object, place: str) -> str | Problem:
     return text
 
 
-def _excerpt(value: object) -> str:
+def excerpt(value: object) -> str:
+    """A value's type and the start of it, for a message."""
     return "null" if value is None else f"{type(value).__name__} {_EXCERPT.repr(value)}"

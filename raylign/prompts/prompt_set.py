@@ -1,30 +1,15 @@
 """Decides which rows of a prompt file become prompts: deduplicates, splits, limits, and counts what is left out."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from raylign.config.schema import PromptsConfig
-from raylign.errors import InputError
+from raylign.prompts.bad_rows import BadRow, check_usable, reasons_of
 from raylign.prompts.normalise import Problem, conversation, prompt_id, source_of, split_of
-from raylign.prompts.readers import Rows, locate, read_rows
+from raylign.prompts.readers import Columns, Rows, locate, read_rows
 from raylign.records import Prompt
 
 _CURE = 'write one prompt a row, such as {"prompt": "Why is the sky blue?"}'
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that is no prompt: `line` is its line, or its row in formats without lines, from 1 on."""
-
-    file: str
-    line: int
-    reason: str
-    """One of `raylign.prompts.normalise.Reason`."""
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} {self.reason} ({self.detail})"
 
 
 @dataclass
@@ -45,7 +30,7 @@ class PromptSet:
 
     def bad_reasons(self) -> dict[str, int]:
         """How many rows are bad for each reason, the most frequent first."""
-        return dict(Counter(row.reason for row in self.bad).most_common())
+        return reasons_of(self.bad)
 
 
 def read_prompts(config: PromptsConfig) -> PromptSet:
@@ -55,9 +40,9 @@ def read_prompts(config: PromptsConfig) -> PromptSet:
         InputError: the file is missing, unreadable, empty, has no usable prompt, or too many bad rows.
     """
     with locate(config.path) as path:
-        rows = read_rows(path, config.format, (config.prompt_field, config.messages_field))
+        rows = read_rows(path, config.format, Columns((config.prompt_field, config.messages_field)))
         found = collect(rows, path, config)
-    _check_usable(found, path, config)
+    check_usable(found.bad, found.rows, f"prompts.path {path}", "prompts", config.max_bad_share, _CURE)
     return found
 
 
@@ -88,17 +73,3 @@ def _prompt(row: object, default_source: str, config: PromptsConfig) -> Prompt |
         return source
     identifier = prompt_id(messages)
     return Prompt(identifier, messages, split_of(identifier, config.heldout_share), source)
-
-
-def _check_usable(found: PromptSet, path: Path, config: PromptsConfig) -> None:
-    if not found.rows:
-        raise InputError(f"prompts.path {path} holds no rows", _CURE)
-    if not found.bad:
-        return
-    reasons = ", ".join(f"{reason} {count}" for reason, count in found.bad_reasons().items())
-    what = f"{len(found.bad)} of {found.rows} rows in prompts.path {path} cannot be used ({reasons})"
-    what = f"{what}; the first is {found.bad[0]}"
-    if len(found.bad) > config.max_bad_share * found.rows:
-        raise InputError(f"{what}; prompts.max_bad_share is {config.max_bad_share}", "mend these rows, or raise it")
-    if not found.prompts:
-        raise InputError(what, _CURE)

@@ -1,8 +1,12 @@
-"""Reads the rows of a prompt file as they are (JSONL, Parquet, a folder saved by `datasets`), one at a time."""
+"""Reads the rows of a file as they are (JSONL, Parquet, a folder saved by `datasets`), one at a time.
+
+Prompts and pairs to import come in these forms. `section` is the configuration's that names the file, for errors.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -16,51 +20,63 @@ BUNDLED = "bundled"
 BUNDLED_FILE = "everyday.jsonl"
 ROWS_AT_A_TIME = 1000
 _SUFFIXES = {".jsonl": "jsonl", ".parquet": "parquet"}
-_WHAT_IS_READ = "prompts.path is a .jsonl or .parquet file, a folder saved by `datasets`, or `bundled`"
 
 Rows = Iterator[tuple[int, object]]
 """Line or row number from 1 on, and the row: a decoded value, or a Problem where it cannot be decoded."""
 
 
-def locate(path: str) -> AbstractContextManager[Path]:
-    """The file or folder behind `prompts.path`, for the duration of the block.
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a format that stores columns are read."""
+
+    needed: tuple[str, ...]
+    """One of them at least must be there."""
+    further: tuple[str, ...] = (SOURCE_FIELD,)
+    cure: str = "name the column in prompts.prompt_field (text) or prompts.messages_field (conversations)"
+    """What to do where none is."""
+
+
+def locate(path: str, section: str = "prompts") -> AbstractContextManager[Path]:
+    """The file or folder behind the section's `path`, for the duration of the block.
 
     Raises:
         InputError: there is nothing at the path.
     """
-    if path == BUNDLED:
+    if path == BUNDLED and section == "prompts":
         return as_file(files("raylign.prompts").joinpath("data", BUNDLED_FILE))
     found = Path(path).expanduser()
     if not found.exists():
         raise InputError(
-            f"prompts.path {path} does not exist",
-            f"{_WHAT_IS_READ}; a hub data set is saved first with `datasets.load_dataset(...).save_to_disk(folder)`",
+            f"{section}.path {path} does not exist",
+            f"{_what_is_read(section)}; "
+            "a hub data set is saved first with `datasets.load_dataset(...).save_to_disk(folder)`",
         )
     return nullcontext(found)
 
 
-def read_rows(path: Path, file_format: str, prompt_columns: tuple[str, str]) -> Rows:
-    """The rows of `path`; of formats that store columns only `prompt_columns` and `source` are read.
+def read_rows(path: Path, file_format: str, columns: Columns, section: str = "prompts") -> Rows:
+    """The rows of `path`; of formats that store columns only `columns` are read.
 
     Raises:
-        InputError: the format cannot be told, or the file is not of the format, unreadable, or has neither column.
+        InputError: the format cannot be told, or the file is not of the format, unreadable, or has no needed column.
     """
-    readers: dict[str, Callable[[Path, tuple[str, str]], Rows]] = {
+    readers: dict[str, Callable[[Path, Columns, str], Rows]] = {
         "jsonl": _jsonl_rows,
         "parquet": _parquet_rows,
         "dataset": _dataset_rows,
     }
-    name = format_of(path) if file_format == "auto" else file_format
+    name = format_of(path, section) if file_format == "auto" else file_format
     try:
-        yield from readers[name](path, prompt_columns)
+        yield from readers[name](path, columns, section)
     except (OSError, ValueError, pa.ArrowException) as error:  # the last two: not what its name says
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
-            f"prompts.path {path} cannot be read as {name}: {reason}", f"{_WHAT_IS_READ}; see also prompts.format"
+            f"{section}.path {path} cannot be read as {name}: {reason}",
+            f"{_what_is_read(section)}; see also {section}.format",
         ) from error
 
 
-def format_of(path: Path) -> str:
+def format_of(path: Path, section: str = "prompts") -> str:
     """The format of a path by its suffix, `dataset` for a folder.
 
     Raises:
@@ -71,13 +87,18 @@ def format_of(path: Path) -> str:
     name = _SUFFIXES.get(path.suffix.lower())
     if name is None:
         raise InputError(
-            f"prompts.path {path} has the suffix '{path.suffix}', which names no known format",
-            "set prompts.format to jsonl or parquet, or rename the file to .jsonl or .parquet",
+            f"{section}.path {path} has the suffix '{path.suffix}', which names no known format",
+            f"set {section}.format to jsonl or parquet, or rename the file to .jsonl or .parquet",
         )
     return name
 
 
-def _jsonl_rows(path: Path, prompt_columns: tuple[str, str]) -> Rows:
+def _what_is_read(section: str) -> str:
+    forms = "a .jsonl or .parquet file, a folder saved by `datasets`"
+    return f"{section}.path is {forms}, or `bundled`" if section == "prompts" else f"{section}.path is {forms}"
+
+
+def _jsonl_rows(path: Path, columns: Columns, section: str) -> Rows:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
@@ -96,13 +117,13 @@ def _decode(line: bytes) -> object:
         return Problem("not_json", str(error))
 
 
-def _parquet_rows(path: Path, prompt_columns: tuple[str, str]) -> Rows:
+def _parquet_rows(path: Path, columns: Columns, section: str) -> Rows:
     with pq.ParquetFile(path) as file:
-        wanted = _present(path, file.schema_arrow.names, prompt_columns)
+        wanted = _present(path, file.schema_arrow.names, columns, section)
         yield from _table_rows(file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=wanted))
 
 
-def _dataset_rows(path: Path, prompt_columns: tuple[str, str]) -> Rows:
+def _dataset_rows(path: Path, columns: Columns, section: str) -> Rows:
     from datasets import DatasetDict, load_from_disk  # only this format needs it, and it takes seconds to import
 
     try:
@@ -113,23 +134,23 @@ def _dataset_rows(path: Path, prompt_columns: tuple[str, str]) -> Rows:
         if "train" not in saved:
             splits = sorted(str(name) for name in saved)
             raise InputError(
-                f"prompts.path {path} has no split 'train', only {', '.join(splits) or 'none'}",
+                f"{section}.path {path} has no split 'train', only {', '.join(splits) or 'none'}",
                 f"name one split's folder, such as {path / splits[0]}" if splits else "save a data set with rows in it",
             )
         saved = saved["train"]
-    wanted = _present(path, saved.column_names, prompt_columns)
+    wanted = _present(path, saved.column_names, columns, section)
     tables = saved.select_columns(wanted).with_format("arrow").iter(batch_size=ROWS_AT_A_TIME)
     yield from _table_rows(batch for table in tables for batch in table.to_batches())
 
 
-def _present(path: Path, available: list[str], prompt_columns: tuple[str, str]) -> list[str]:
-    if not any(name in available for name in prompt_columns):
+def _present(path: Path, available: list[str], columns: Columns, section: str) -> list[str]:
+    if not any(name in available for name in columns.needed):
         raise InputError(
-            f"prompts.path {path} has no column {' or '.join(repr(name) for name in prompt_columns)}, "
+            f"{section}.path {path} has no column {' or '.join(repr(name) for name in columns.needed)}, "
             f"only {', '.join(available) or 'none'}",
-            "name the column in prompts.prompt_field (text) or prompts.messages_field (conversations)",
+            columns.cure,
         )
-    return [name for name in dict.fromkeys((*prompt_columns, SOURCE_FIELD)) if name in available]
+    return [name for name in dict.fromkeys((*columns.needed, *columns.further)) if name in available]
 
 
 def _table_rows(batches: Iterable[pa.RecordBatch]) -> Rows:

@@ -7,7 +7,8 @@ from typing import Any
 
 from raylign.config import LoopConfig
 from raylign.parts import PartWriter, part_paths
-from raylign.prompts.prompt_set import BadRow, PromptSet, read_prompts
+from raylign.prompts.bad_rows import BadRow
+from raylign.prompts.prompt_set import PromptSet, read_prompts
 from raylign.records import Prompt
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen

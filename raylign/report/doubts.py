@@ -104,6 +104,7 @@ def verdict(rows: list[GuardRow]) -> str:
 def caveats(record: RunRecord) -> list[str]:
     """What a careful reader should hold against the figures."""
     found = _evaluation_caveats(record.done.get("evaluate") or {}) + _training_caveats(record.done.get("train") or {})
+    found += _judge_caveats(record.done.get("judge") or {})
     if record.starts and (record.starts[-1].get("code") or {}).get("changed"):
         found.append("The code had uncommitted changes, so the commit below does not reproduce this run.")
     return found
@@ -124,6 +125,17 @@ def _evaluation_caveats(evaluate: dict[str, Any]) -> list[str]:
             "counted, and the change in length would differ without the limit."
         )
     return found
+
+
+def _judge_caveats(judge: dict[str, Any]) -> list[str]:
+    if (bias := judge.get("position_bias")) is None:
+        return []
+    low, high = judge["position_bias_ci95"]
+    return [
+        f"The judge named the same place in both orders for {percent(bias)} (95% interval {percent(low)} to "
+        f"{percent(high)}) of {judge['judged_twice']} prompts. These gave no pair; among the others, a judge that "
+        "guesses agrees with itself half of the time."
+    ]
 
 
 def _training_caveats(train: dict[str, Any]) -> list[str]:

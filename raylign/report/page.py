@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from raylign.pairs.sources import SOURCES
 from raylign.report.charts import Series, histogram, line_chart
 from raylign.report.doubts import caveats, guard_rows, verdict
+from raylign.report.facts import facts, source_of
 from raylign.report.format import clipped, duration, last_turn, percent, signed
 from raylign.report.record import RunRecord
 from raylign.report.words import REASONS, headline, tiles
@@ -31,7 +32,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class FlowRow:
-    """Where some of the drafts went."""
+    """Where some of the candidates went."""
 
     words: str
     code: str
@@ -81,6 +82,7 @@ def render(record: RunRecord) -> str:
     guards = guard_rows(record.done.get("evaluate") or {})
     return _template().render(
         record=record,
+        source=SOURCES[source_of(record)],
         headline=headline(record),
         tiles=tiles(record),
         guards=guards,
@@ -128,8 +130,8 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
         return []
     return [
         Chart(
-            "How much the revision changed",
-            f"Pairs by edit distance between draft and revision; {len(record.edit_distances)} pairs.",
+            "How far the two answers are apart",
+            f"Pairs by edit distance between chosen and rejected; {len(record.edit_distances)} pairs.",
             histogram(
                 record.edit_distances,
                 title="Pairs by edit distance",
@@ -140,7 +142,7 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
             ),
         ),
         Chart(
-            "How long the revision is",
+            "How long the chosen answer is",
             "Pairs by length ratio; the last bar holds all above 2.",
             histogram(
                 record.length_ratios,
@@ -152,7 +154,7 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
             ),
         ),
         Chart(
-            "Where the revision first differs",
+            "Where the two answers first differ",
             "Pairs by shared prefix; the last bar holds all above 40.",
             histogram(
                 record.shared_prefixes,
@@ -167,10 +169,10 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
 
 
 def flow(pairs: dict[str, Any]) -> list[FlowRow]:
-    """Where the drafts went: the pairs of both splits, then each reason for rejecting, the most frequent first."""
+    """Where the candidates went: the pairs of both splits, then each reason for rejecting, the most frequent first."""
     rejected: dict[str, int] = pairs.get("rejected") or {}
-    drafts = pairs.get("pairs", 0) + sum(rejected.values())
-    if not drafts:
+    candidates = pairs.get("pairs", 0) + sum(rejected.values())
+    if not candidates:
         return []
     kept = [
         ("pairs to train on", "train", pairs.get("train", 0)),
@@ -179,45 +181,8 @@ def flow(pairs: dict[str, Any]) -> list[FlowRow]:
     lost = [
         (REASONS.get(code, code), code, count) for code, count in sorted(rejected.items(), key=lambda item: -item[1])
     ]
-    rows = [FlowRow(words, code, count, count / drafts, kept=True) for words, code, count in kept]
-    return rows + [FlowRow(words, code, count, count / drafts, kept=False) for words, code, count in lost]
-
-
-def facts(record: RunRecord) -> list[tuple[str, str]]:
-    """Name and value of what is needed to judge or repeat the run."""
-    config, found = record.config, []
-    revise, train = config.get("revise") or {}, config.get("train") or {}
-    if config:
-        found += [
-            ("Target model", str(config.get("model"))),
-            ("Reviser", f"{revise.get('model')} at {_host(revise.get('base_url'))}"),
-            ("Reviser template", str(revise.get("template"))),
-            (
-                "Objective",
-                f"{train.get('objective')}, β {train.get('beta')}, sft weight {train.get('sft_weight')}, "
-                f"learning rate {train.get('learning_rate')}",
-            ),
-            ("Batch and epochs", f"{train.get('batch_size')} pairs a step, {train.get('epochs')} epoch(s)"),
-            ("Seed", str(config.get("seed"))),
-        ]
-    if record.starts:
-        last = record.starts[-1]
-        host, code = last.get("host") or {}, last.get("code") or {}
-        packages = (last.get("packages") or {}).items()
-        changed = ", changed since" if code.get("changed") else ""
-        found += [
-            ("Command", " ".join(str(word) for word in last.get("command", []))),
-            ("Started", f"{last.get('started')}; start {len(record.starts)} of this folder"),
-            ("Host", f"{host.get('system')}, {host.get('cores')} cores"),
-            ("Code", f"raylign {last.get('raylign')}, commit {code.get('commit', 'unknown')[:12]}{changed}"),
-            ("Versions", ", ".join([f"python {last.get('python')}", *(f"{name} {text}" for name, text in packages)])),
-        ]
-    return found
-
-
-def _host(base_url: str | None) -> str:
-    """Whose endpoint it was; the host alone, since the rest of an address may hold a credential."""
-    return urlsplit(base_url).hostname or "an unnamed host" if base_url else "loopback, served by the run"
+    rows = [FlowRow(words, code, count, count / candidates, kept=True) for words, code, count in kept]
+    return rows + [FlowRow(words, code, count, count / candidates, kept=False) for words, code, count in lost]
 
 
 def stage_seconds(record: RunRecord) -> list[tuple[str, float, float]]:

@@ -1,4 +1,4 @@
-"""The pool of reviser actors: many requests in flight each, one limiter and one journal for all. This acts."""
+"""The pool of actors that ask the endpoint: many requests each, one limiter and one journal for all. This acts."""
 
 import asyncio
 import atexit
@@ -14,7 +14,7 @@ from raylign.config import ReviseConfig
 from raylign.journal.files import JournalFiles
 from raylign.journal.reader import Journal
 from raylign.journal.writer import Entry, JournalWriter
-from raylign.records import Draft, Message, Revision, to_table
+from raylign.records import Message, to_table
 from raylign.revise.budget import price_of
 from raylign.revise.client import ChatClient
 from raylign.revise.failures import Failure, explain_fatal, explain_gone
@@ -22,12 +22,12 @@ from raylign.revise.headers import StatedLimits
 from raylign.revise.limiter import Ask, Settlement, estimate_tokens
 from raylign.revise.limiter_actor import JobStoppedError, LeaseDesk, RefusedError
 from raylign.revise.reasons import TRANSIENT, Reason
-from raylign.revise.repair import next_request
 from raylign.revise.replies import Reply
 from raylign.revise.retry import retry_delay
-from raylign.revise.rows import Call, to_revision
+from raylign.revise.rows import Call
 from raylign.revise.secret import Secret
-from raylign.revise.templates import load_template, request_key
+from raylign.revise.templates import request_key
+from raylign.revise.work import Work
 
 CPUS_PER_ACTOR = 0.5
 _BLOCKS_AT_ONCE = 8
@@ -51,14 +51,14 @@ class Reach:
     """Reference to the journal's index as the job found it, once on each node."""
 
 
-class Reviser:
-    """What an actor of the pool does with a block of drafts; all its blocks share one event loop."""
+class Asker:
+    """What an actor of the pool does with a block of items; all its blocks share one event loop."""
 
-    def __init__(self, revise: ReviseConfig, reach: Reach) -> None:
+    def __init__(self, work: Work, revise: ReviseConfig, reach: Reach) -> None:
         import ray
 
-        self.revise, self.reach = revise, reach
-        self.template, self.price = load_template(revise), price_of(revise)
+        self.work, self.revise, self.reach = work, revise, reach
+        self.price = price_of(revise)
         self.client = ChatClient(reach.base_url, reach.key, revise.timeout_seconds)
         self.desk = LeaseDesk(reach.limiter)
         files = JournalFiles(reach.journal)
@@ -67,19 +67,19 @@ class Reviser:
         self.places = asyncio.Semaphore(revise.requests_in_flight)
         self.refreshing = asyncio.Lock()
 
-    async def __call__(self, drafts: pa.Table) -> pa.Table:
-        """Revisions of a block of drafts, in order."""
+    async def __call__(self, items: pa.Table) -> pa.Table:
+        """The rows of a block of items, in order."""
         async with self.refreshing:
             # Ray hands the block of an actor that died to another one: what that one was answered is in the journal.
             await asyncio.to_thread(self.journal.refresh)
-        rows = await asyncio.gather(*(self._row(Draft(**row)) for row in drafts.to_pylist()))
-        return to_table(Revision, rows)
+        rows = await asyncio.gather(*(self._row(self.work.item(**row)) for row in items.to_pylist()))
+        return to_table(self.work.row, rows)
 
-    async def _row(self, draft: Draft) -> Revision:
-        """The revision of one draft: its request, and a repair request after each reply that cannot be read."""
+    async def _row(self, item: Any) -> Any:
+        """The row of one item: its request, and each further one that its replies call for."""
         replies: list[Reply] = []
         attempts = 0
-        while messages := next_request(draft, replies, self.revise, self.template):
+        while messages := self.work.next_request(item, replies):
             call = await self._call(messages)
             attempts += call.attempts
             if isinstance(call.outcome, Failure):
@@ -87,7 +87,7 @@ class Reviser:
                 break
             replies.append(call.outcome)
             call = replace(call, attempts=attempts, earlier=tuple(replies[:-1]))
-        return to_revision(draft, call, self.revise, self.template)
+        return self.work.to_row(item, call)
 
     async def _call(self, messages: list[Message]) -> Call:
         """The reply to a request: from the journal, or else from the endpoint and kept before anything else."""
@@ -126,7 +126,7 @@ class Reviser:
                 messages,
                 self.revise.max_tokens,
                 self.revise.temperature,
-                self.template.response_format,
+                self.work.response_format,
             )
             seconds = round(time.monotonic() - started, 3)
         self.desk.settle(self._settlement(lease, outcome, stated))
@@ -157,16 +157,16 @@ def plan_blocks(requests_in_flight: int) -> tuple[int, int]:
     return rows, -(-3 * requests_in_flight // (2 * rows))
 
 
-def revise_drafts(drafts: pa.Table, revise: ReviseConfig, reach: Reach) -> Generator[pa.Table, None, None]:
-    """Run the pool over these drafts in the current Ray session; yields tables of revisions as they come, unordered."""
+def run_pool(items: pa.Table, work: Work, revise: ReviseConfig, reach: Reach) -> Generator[pa.Table, None, None]:
+    """Run the pool over these items in the current Ray session; yields tables of rows as they come, unordered."""
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows, blocks_at_once = plan_blocks(revise.requests_in_flight)
-    dataset = ray.data.from_arrow([drafts.slice(start, rows) for start in range(0, len(drafts), rows)])
-    revisions = dataset.map_batches(
-        Reviser,
-        fn_constructor_args=(revise, reach),
+    dataset = ray.data.from_arrow([items.slice(start, rows) for start in range(0, len(items), rows)])
+    done = dataset.map_batches(
+        Asker,
+        fn_constructor_args=(work, revise, reach),
         batch_format="pyarrow",
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(
@@ -177,4 +177,4 @@ def revise_drafts(drafts: pa.Table, revise: ReviseConfig, reach: Reach) -> Gener
         ),
         num_cpus=CPUS_PER_ACTOR,
     )
-    yield from revisions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    yield from done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)

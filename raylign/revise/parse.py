@@ -22,10 +22,20 @@ _THOUGHT_TAG = re.compile(r"\A\s*(?:<think(?:ing)?>|\[THINK\]|<\|)|</think(?:ing
 
 
 def parse_reply(template: str, reply: str, finish_reason: str, refusal: str = "") -> Parsed:
-    """Read a reply to the template of this name.
+    """Read a reply to the template of this name (`clair`, `clair_json`, `guideline` or `direct`)."""
+    text = reply_text(reply, finish_reason, refusal)
+    if isinstance(text, Parsed):
+        return text
+    parsed = _parse_form(template, text)
+    if parsed.status == Reason.OK and is_broken(parsed.revision):
+        return unparsed("the answer holds control characters, or characters that could not be read")
+    return parsed
+
+
+def reply_text(reply: str, finish_reason: str, refusal: str = "") -> str | Parsed:
+    """A whole reply's text without the thoughts before it, or why there is none.
 
     Args:
-        template: `clair`, `clair_json` or `guideline`.
         finish_reason: Why the endpoint says the reply ended; `length` makes it `cut_off`, also with no text at all,
             as from a model whose thoughts took all its tokens.
         refusal: The endpoint's separate refusal message, where it gave one.
@@ -40,14 +50,11 @@ def parse_reply(template: str, reply: str, finish_reason: str, refusal: str = ""
         return unparsed("thoughts that do not open at the start, or do not end")
     if is_blank(text):
         return Parsed(Reason.EMPTY, detail="the reply holds no text")
-    parsed = _parse_form(template, text)
-    if parsed.status == Reason.OK and is_broken(parsed.revision):
-        return unparsed("the answer holds control characters, or characters that could not be read")
-    return parsed
+    return text
 
 
 def _parse_form(template: str, text: str) -> Parsed:
-    if template == "guideline":
+    if template in ("guideline", "direct"):
         return Parsed(Reason.OK, revision=text)
     parsed = parse_structured(text) if template == "clair_json" else parse_clair(text)
     if template == "clair_json" and parsed.status == Reason.UNPARSED and refusal_in(text):

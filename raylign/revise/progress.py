@@ -11,7 +11,8 @@ _WINDOW_SECONDS = 60.0
 class Progress:
     """Remembers the last minute, to tell the rate."""
 
-    def __init__(self, requests_per_minute: int) -> None:
+    def __init__(self, requests_per_minute: int, verb: str = "revised") -> None:
+        self.verb = verb
         self.requests_per_minute = requests_per_minute
         self.seen: deque[tuple[float, int]] = deque()
 
@@ -23,7 +24,7 @@ class Progress:
         """
         failed = Counter({status: count for status, count in counts.items() if status != Reason.OK})
         reasons = ", ".join(f"{count} {status}" for status, count in failed.most_common(3))
-        words = [f"{counts[Reason.OK]} revised, {failed.total()} not{f' ({reasons})' if reasons else ''}"]
+        words = [f"{counts[Reason.OK]} {self.verb}, {failed.total()} not{f' ({reasons})' if reasons else ''}"]
         words.append(f"{figures.in_flight} in flight")
         if rate := self._rate(figures.sent, now):
             words.append(f"{rate:.0f} of {self.requests_per_minute} requests a minute")

@@ -25,9 +25,9 @@ def parse(reply: Reply, template: Template) -> Parsed:
     return parse_reply(template.name, reply.text, reply.finish_reason, reply.refusal)
 
 
-def next_repair(parsed: Parsed, repairs_done: int, revise: ReviseConfig) -> bool:
-    """Whether a reply that was read like this is to be repaired, after so many repair replies to the same draft."""
-    return parsed.status in REPAIRABLE and repairs_done < revise.max_repairs
+def next_repair(status: Reason, repairs_done: int, revise: ReviseConfig) -> bool:
+    """Whether a reply that was read like this is to be repaired, after so many repair replies to the same request."""
+    return status in REPAIRABLE and repairs_done < revise.max_repairs
 
 
 def next_request(
@@ -42,6 +42,6 @@ def next_request(
     if not replies:
         return template.messages(draft.messages, draft.answer)
     parsed = parse(replies[-1], template)
-    if not next_repair(parsed, len(replies) - 1, revise):
+    if not next_repair(parsed.status, len(replies) - 1, revise):
         return None
     return template.repair_messages(draft.messages, draft.answer, replies[-1].text, parsed.detail)

@@ -1,6 +1,7 @@
 """The row that a draft, its request and the outcome of that make. Pure."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from raylign.config import ReviseConfig
 from raylign.records import Draft, Revision
@@ -15,12 +16,12 @@ from raylign.revise.templates import Template, revision_id
 
 @dataclass(frozen=True)
 class Call:
-    """How asking the reviser for one draft ended."""
+    """How asking for one item, a draft or a comparison, ended."""
 
     outcome: Reply | Failure
     """What the last request brought."""
     attempts: int
-    """Requests sent for this draft, the last one included."""
+    """Requests sent for this item, the last one included."""
     latency_seconds: float
     """Duration of the last request."""
     earlier: tuple[Reply, ...] = ()
@@ -35,8 +36,6 @@ class Call:
 def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Template) -> Revision:
     """The revision's row, whatever came of the call."""
     parsed = _read(call, template)
-    replies = call.replies
-    reply = replies[-1] if replies else Reply()
     return Revision(
         id=revision_id(draft.id, revise, template),
         draft_id=draft.id,
@@ -49,33 +48,49 @@ def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Templa
         target_model=draft.model,
         reviser_model=revise.model,
         template=template.version,
-        reply=reply.text,
         revision=parsed.revision,
         rationale=parsed.rationale,
-        finish_reason=reply.finish_reason,
         status=str(parsed.status),
         detail=parsed.detail,
-        attempts=call.attempts,
-        latency_seconds=call.latency_seconds,
-        prompt_tokens=sum(each.prompt_tokens for each in replies),
-        reply_tokens=sum(each.reply_tokens for each in replies),
-        request_id=reply.request_id,
-        repairs=max(0, len(replies) - 1),
-        usd=sum(price_of(revise).usd(each.prompt_tokens, each.reply_tokens) for each in replies),
+        **request_fields(call, revise),
     )
 
 
-def _read(call: Call, template: Template) -> Parsed:
-    """What came of a call: its last reply as read, or the failure that stands in its place.
+def request_fields(call: Call, revise: ReviseConfig) -> dict[str, Any]:
+    """The columns that say what was received and what it took, by the names that each kind of row has for them."""
+    replies = call.replies
+    reply = replies[-1] if replies else Reply()
+    return {
+        "reply": reply.text,
+        "finish_reason": reply.finish_reason,
+        "attempts": call.attempts,
+        "latency_seconds": call.latency_seconds,
+        "prompt_tokens": sum(each.prompt_tokens for each in replies),
+        "reply_tokens": sum(each.reply_tokens for each in replies),
+        "request_id": reply.request_id,
+        "repairs": max(0, len(replies) - 1),
+        "usd": sum(price_of(revise).usd(each.prompt_tokens, each.reply_tokens) for each in replies),
+    }
 
-    A repair request that failed in the moment leaves the draft open, as any request would: the failure is the outcome
+
+def standing_failure(call: Call) -> Failure | None:
+    """The failure that stands in a reply's place, or None where the last reply is to be read.
+
+    A repair request that failed in the moment leaves the item open, as any request would: the failure is the outcome
     and the next run tries again. One that can never pass (a prompt too long by the shown reply) leaves the reply as
     it was read.
     """
     failure = call.outcome if isinstance(call.outcome, Failure) else None
-    if failure is None:
-        return parse(call.replies[-1], template)
-    if not call.replies or failure.fatal or failure.reason in TRANSIENT | {Reason.STOPPED}:
+    if failure is None or not call.replies or failure.fatal or failure.reason in TRANSIENT | {Reason.STOPPED}:
+        return failure
+    return None
+
+
+def _read(call: Call, template: Template) -> Parsed:
+    """What came of a call: its last reply as read, or the failure that stands in its place."""
+    if failure := standing_failure(call):
         return Parsed(failure.reason, detail=failure.detail)
-    last = parse(call.replies[-1], template)
-    return replace(last, detail=f"{last.detail}; its repair failed ({failure.reason}: {failure.detail})")
+    last, outcome = parse(call.replies[-1], template), call.outcome
+    if isinstance(outcome, Failure):
+        return replace(last, detail=f"{last.detail}; its repair failed ({outcome.reason}: {outcome.detail})")
+    return last

@@ -1,20 +1,19 @@
 """What the reviser is sent: templates kept as package data, versioned by their content. Pure.
 
 A template is a Jinja file with the blocks `system` and `user`. It sees `task` (the conversation), `answer` (the
-draft) and `guideline`. The file `repair` has one block for each template instead, and sees `problem`.
+draft) and `guideline`. The file `repair` has one block for each template instead, and sees `problem`. `direct`, with
+which a stronger model answers in the draft's place, has no words of its own: it sends the conversation as it is.
 """
 
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
-from jinja2 import Template as JinjaTemplate
 
 from raylign.config import ReviseConfig
 from raylign.records import Message, canonical_json, content_id
 from raylign.revise.structured import RESPONSE_FORMAT
+from raylign.wording import Wording
 
 _SPEAKERS = {"system": "Instructions", "user": "User", "assistant": "Assistant"}
+_DIRECT = "direct"
 _REPAIR = "repair"
 
 
@@ -22,39 +21,45 @@ class Template:
     """One template with the run's guideline in it."""
 
     def __init__(self, name: str, guideline: str) -> None:
-        source = _read(name)
         self.name = name
         self.guideline = guideline
-        self.compiled = _compile(source)
-        self.repair = _compile(_read(_REPAIR))
+        self.request = Wording(__package__, name)
+        self.repair = Wording(__package__, _REPAIR)
         self.response_format: dict[str, Any] | None = RESPONSE_FORMAT if name == "clair_json" else None
         """What a request asks its reply's form with; None for plain text."""
         beside = {"guideline": guideline, "clair_json": canonical_json(RESPONSE_FORMAT)}.get(name, "")
-        self.version = f"{name}@{content_id(source, beside)[:12]}"
+        self.version = f"{name}@{content_id(self.request.source, beside)[:12]}"
         """Name and content hash; stands in every revision and its id."""
 
     def messages(self, conversation: list[Message], answer: str) -> list[Message]:
         """The request's messages for one draft."""
-        context = {"task": render_conversation(conversation), "answer": answer, "guideline": self.guideline}
-        return [{"role": role, "content": _block(self.compiled, role, context)} for role in ("system", "user")]
+        if self.name == _DIRECT:
+            return list(conversation)
+        shown = {"task": render_conversation(conversation), "answer": answer, "guideline": self.guideline}
+        return [{"role": role, "content": self.request.block(role, **shown)} for role in ("system", "user")]
 
     def repair_messages(self, conversation: list[Message], answer: str, reply: str, problem: str) -> list[Message]:
-        """The messages that ask for the same reply in the right form: the request, the reply, what is wrong with it.
-
-        The request stands first and unchanged, so an endpoint that caches prompts has it already. A blank reply
-        leaves nothing to show or to keep (and some endpoints take no blank turn): the request is sent as it was.
-        """
-        request = self.messages(conversation, answer)
-        if not reply.strip():
-            return request
-        note = _block(self.repair, self.name, {"problem": problem})
-        return [*request, {"role": "assistant", "content": reply}, {"role": "user", "content": note}]
+        """The messages that ask for the same reply in the right form: the request, the reply, what is wrong with it."""
+        return show_back(self.messages(conversation, answer), reply, self.repair.block(self.name, problem=problem))
 
 
-def load_template(revise: ReviseConfig) -> Template:
-    """The template that the configuration names, in the variant for its reply format."""
+def load_template(revise: ReviseConfig, source: str = "clair") -> Template:
+    """The template of a source of pairs: `direct` for `stronger`, else the configured one in its reply's format."""
+    if source == "stronger":
+        return Template(_DIRECT, "")
     name = "clair_json" if revise.reply_format == "json_schema" else revise.template
     return Template(name, revise.guideline.strip())
+
+
+def show_back(request: list[Message], reply: str, note: str) -> list[Message]:
+    """A request with its reply and a user's note on that.
+
+    The request stands first and unchanged, so an endpoint that caches prompts has it already. A blank reply leaves
+    nothing to show or to keep (and some endpoints take no blank turn): the request is sent as it was.
+    """
+    if not reply.strip():
+        return request
+    return [*request, {"role": "assistant", "content": reply}, {"role": "user", "content": note}]
 
 
 def render_conversation(conversation: list[Message]) -> str:
@@ -79,19 +84,7 @@ def revision_id(draft_id: str, revise: ReviseConfig, template: Template) -> str:
 
     Repairs count among the parameters where there are any: they decide what becomes of a reply that cannot be read.
     """
-    repairs = [revise.max_repairs, content_id(_read(_REPAIR))[:12]] if revise.max_repairs else []
+    repairs = [revise.max_repairs, content_id(template.repair.source)[:12]] if revise.max_repairs else []
     return content_id(
         "revision", draft_id, revise.model, template.version, revise.max_tokens, revise.temperature, *repairs
     )
-
-
-def _read(name: str) -> str:
-    return files(__package__).joinpath("templates", f"{name}.txt").read_text(encoding="utf-8")
-
-
-def _compile(source: str) -> JinjaTemplate:
-    return Environment(undefined=StrictUndefined, autoescape=False).from_string(source)
-
-
-def _block(template: JinjaTemplate, name: str, context: dict[str, str]) -> str:
-    return "".join(template.blocks[name](template.new_context(context))).strip()

@@ -1,8 +1,9 @@
 """What a draft is made of: the parameters that identify it and the row an output becomes. Pure."""
 
+from collections.abc import Sequence, Set
 from typing import Any
 
-from raylign.config import SampleConfig
+from raylign.config import LoopConfig, SampleConfig
 from raylign.records import Draft, Prompt, canonical_json, content_id
 
 
@@ -16,7 +17,24 @@ def draft_id(prompt: Prompt, model: str, sampling: str, seed: int, sample_index:
     return content_id("draft", prompt.id, model, sampling, seed, sample_index)
 
 
-def to_draft(prompt: Prompt, output: dict[str, Any], model: str, sample: SampleConfig, seed: int) -> Draft:
+def waiting_samples(prompts: Sequence[Prompt], config: LoopConfig, drafted: Set[str]) -> list[tuple[Prompt, int]]:
+    """What is to be sampled still: prompts with a sample index each, 0 to `sample.samples` − 1.
+
+    The samples of a prompt stand side by side. One engine then draws them, mostly in one batch, from its one random
+    generator; two engines start with the same seed and might draw the same for two samples in the same place.
+    """
+    sampling = canonical_json(sampling_parameters(config.sample))
+    return [
+        (prompt, index)
+        for prompt in prompts
+        for index in range(config.sample.samples)
+        if draft_id(prompt, config.model, sampling, config.seed, index) not in drafted
+    ]
+
+
+def to_draft(
+    prompt: Prompt, output: dict[str, Any], model: str, sample: SampleConfig, seed: int, sample_index: int = 0
+) -> Draft:
     """The row of one engine output.
 
     `output` holds `generated_text`, `num_generated_tokens`, `num_input_tokens` and `__inference_error__`; a failed
@@ -27,7 +45,7 @@ def to_draft(prompt: Prompt, output: dict[str, Any], model: str, sample: SampleC
     sampling = canonical_json(sampling_parameters(sample))
     tokens = int(output.get("num_generated_tokens") or 0)
     return Draft(
-        id=draft_id(prompt, model, sampling, seed),
+        id=draft_id(prompt, model, sampling, seed, sample_index),
         prompt_id=prompt.id,
         messages=prompt.messages,
         split=prompt.split,
@@ -35,7 +53,7 @@ def to_draft(prompt: Prompt, output: dict[str, Any], model: str, sample: SampleC
         answer="" if error else str(output.get("generated_text") or ""),
         model=model,
         sampling=sampling,
-        sample_index=0,
+        sample_index=sample_index,
         prompt_tokens=int(output.get("num_input_tokens") or 0),
         answer_tokens=tokens,
         cut_off=not error and tokens >= sample.max_tokens,

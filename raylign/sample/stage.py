@@ -12,14 +12,21 @@ from raylign.parts import PartWriter, read_records, written_ids
 from raylign.records import Draft, Prompt
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
-from raylign.sample.drafts import sampling_parameters, to_draft
+from raylign.sample.drafts import sampling_parameters, to_draft, waiting_samples
 from raylign.screen import Screen, StageProgress
 
-_OUTPUTS = ("prompt_id", "generated_text", "num_generated_tokens", "num_input_tokens", "__inference_error__")
+_OUTPUTS = (
+    "prompt_id",
+    "sample_index",
+    "generated_text",
+    "num_generated_tokens",
+    "num_input_tokens",
+    "__inference_error__",
+)
 
 
 def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
-    """Draft an answer to every prompt of the run that has none yet; returns the stage's figures.
+    """Draft `sample.samples` answers to every prompt, as far as the run has none yet; returns the stage's figures.
 
     Drafts reach `drafts/part-*.parquet` as they come, so a stopped stage goes on where it was.
 
@@ -32,8 +39,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     if not prompts:
         raise InputError(f"{folder.path}/prompts holds no prompts", "run the prompts stage first, or name prompts.path")
     drafts_folder = folder.stage("drafts")
-    drafted = written_ids(drafts_folder, "prompt_id")
-    waiting = [prompt for prompt in prompts if prompt.id not in drafted]
+    waiting = waiting_samples(prompts, config, written_ids(drafts_folder, "id"))
     if waiting:
         model = resolve_model(config.model)
         tokenizer = _load_tokenizer(model, config.trust_remote_code)
@@ -44,10 +50,18 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
             cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
         )
         with screen.stage("sample") as progress, PartWriter(drafts_folder, Draft, rows_per_part=500) as writer:
-            rows = [{"prompt_id": prompt.id, "tokenized_prompt": _token_ids(tokenizer, prompt)} for prompt in waiting]
-            dataset = _processor(config, model)(_dataset(rows, config.sample.batch_size))
-            _collect(dataset, config, waiting, len(prompts), writer, progress)
+            dataset = _processor(config, model)(_dataset(_rows(waiting, tokenizer), config.sample.batch_size))
+            _collect(dataset, config, waiting, len(prompts) * config.sample.samples, writer, progress)
     return _figures(read_records(drafts_folder, Draft))
+
+
+def _rows(waiting: list[tuple[Prompt, int]], tokenizer: Any) -> list[dict[str, Any]]:
+    """What the engines get, in order."""
+    tokens = {prompt.id: _token_ids(tokenizer, prompt) for prompt, _ in waiting}
+    return [
+        {"prompt_id": prompt.id, "sample_index": index, "tokenized_prompt": tokens[prompt.id]}
+        for prompt, index in waiting
+    ]
 
 
 def _token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
@@ -65,15 +79,21 @@ def _dataset(rows: list[dict[str, Any]], batch_size: int) -> Any:
 
 
 def _collect(
-    dataset: Any, config: LoopConfig, waiting: list[Prompt], total: int, writer: PartWriter, progress: StageProgress
+    dataset: Any,
+    config: LoopConfig,
+    waiting: list[tuple[Prompt, int]],
+    total: int,
+    writer: PartWriter,
+    progress: StageProgress,
 ) -> None:
-    by_id = {prompt.id: prompt for prompt in waiting}
+    by_id = {prompt.id: prompt for prompt, _ in waiting}
     done, tokens = total - len(waiting), 0
     progress.update(done, total, "starting engines")
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         outputs = batch.select([name for name in _OUTPUTS if name in batch.column_names]).to_pylist()
         drafts = [
-            to_draft(by_id[output["prompt_id"]], output, config.model, config.sample, config.seed) for output in outputs
+            to_draft(by_id[row["prompt_id"]], row, config.model, config.sample, config.seed, row["sample_index"])
+            for row in outputs
         ]
         writer.add(drafts)
         done += len(drafts)

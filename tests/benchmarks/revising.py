@@ -12,10 +12,11 @@ from raylign.config import ReviseConfig
 from raylign.journal.files import JournalFiles
 from raylign.journal.index import load_index
 from raylign.records import Draft, content_id, to_table
-from raylign.revise.actors import Reach, revise_drafts
+from raylign.revise.actors import Reach, run_pool
 from raylign.revise.limiter import Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.revise.secret import Secret
+from raylign.revise.work import Revising
 
 _ANSWER = "An answer of some forty words, so that a request has the size of a real one. " * 3
 
@@ -51,5 +52,5 @@ def revising(url: str, revise: ReviseConfig, drafts: int) -> Iterator[Any]:
 
 
 def _drain(table: pa.Table, revise: ReviseConfig, reach: Reach) -> None:
-    for _ in revise_drafts(table, revise, reach):
+    for _ in run_pool(table, Revising(revise), revise, reach):
         pass

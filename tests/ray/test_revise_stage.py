@@ -109,7 +109,7 @@ def test_mixed_faults_lose_no_row_and_the_key_stays_secret(tmp_path: Path, monke
         again = stage.run(config, folder, SCREEN)
         assert (sum(provider.served.values()), again) == (before, figures), "a second run calls nothing"
     pairs = pairs_stage.run(config, folder, SCREEN)
-    assert pairs["drafts"] == 80 == pairs["pairs"] + sum(pairs["rejected"].values())
+    assert pairs["candidates"] == 80 == pairs["pairs"] + sum(pairs["rejected"].values())
     assert pairs["rejected"] == {
         "engine_error": 1, "empty_draft": 1, "empty": 1, "cut_off": 1, "refused": 1,
         "too_large": 1,

@@ -95,6 +95,24 @@ def test_serving_a_folder_that_is_no_run(tmp_path: Path) -> None:
     assert_refused(raylign("serve", "--from", str(tmp_path)), "not a run folder")
 
 
+def test_an_import_needs_no_model_no_reviser_and_no_cluster(out: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Question {n}?", "chosen": f"Answer number {n}.", "rejected": "No idea."} for n in range(20)]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ("pairs.source=offpolicy", f"offpolicy.path={path}", "model=/no/such/model")
+    run = raylign("pairs", "--out", str(out), *settings)
+    assert run.returncode == 0, run.stderr
+    assert "20 from 20 imported rows; 0 rejected" in run.stdout
+    assert sorted(folder.name for folder in out.iterdir() if folder.is_dir()) == ["logs", "pairs", "prompts"]
+    assert raylign("pairs", "--out", str(out), *settings).stdout.count("skipped") == 2
+
+
+def test_a_missing_import(out: Path) -> None:
+    run = raylign("pairs", "--out", str(out), "pairs.source=offpolicy", "offpolicy.path=/no/such/pairs.jsonl")
+    assert_refused(run, "offpolicy.path /no/such/pairs.jsonl does not exist")
+    assert not out.exists()
+
+
 def test_another_configuration_on_the_same_folder(out: Path) -> None:
     out.mkdir()
     assert_refused(raylign("pairs", "--out", str(out), "prompts.path=/no/such.jsonl"), "/no/such.jsonl")

@@ -65,6 +65,11 @@ def test_resolved_yaml_loads_to_the_same_configuration(tmp_path: Path) -> None:
         ("revise.reply_fromat=text", "did you mean 'revise.reply_format'?"),
         ("revise.max_repair=1", "did you mean 'revise.max_repairs'?"),
         ("revise.max_repairs=-1", "at least 0"),
+        ("pairs.source=distilled", "allowed: clair, judge, offpolicy, stronger"),
+        ("pairs.source=judge", "set sample.samples=2"),
+        ("pairs.source=offpolicy", "name the file with the pairs to import"),
+        ("sample.samples=0", "at least 1"),
+        ("offpolicy.against=best", "allowed: worst, random"),
         ("serve.host=0.0.0.0", "127.0.0.1"),
         ("train.offload_optimizer=true", "gpus_per_worker"),
         ("no-equals-sign", "key=value"),
@@ -76,6 +81,31 @@ def test_a_mistake_names_the_key_and_the_cure(override: str, named: str) -> None
         load_config(None, [override])
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["sample.samples=2", "sample.temperature=0"], "greedy drafts of a prompt are all the same"),
+        (
+            ["pairs.source=stronger", "revise.template=clair", "revise.reply_format=json_schema"],
+            "pairs.source is 'stro",
+        ),
+        (["pairs.source=judge", "sample.samples=2", "revise.reply_format=json_schema"], "set revise.reply_format=text"),
+    ],
+)
+def test_values_that_do_not_go_together_are_named_together(overrides: list[str], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_config(None, overrides)
+
+
+def test_a_source_takes_over_from_a_configuration_made_for_clair() -> None:
+    """One override gives the data set to compare with; the template is clair's own and needs no change."""
+    llama = CONF / "llama3_8b.yaml"
+    assert load_config(llama, ["pairs.source=stronger"]).revise.template == "clair"
+    assert load_config(llama, ["pairs.source=judge", "sample.samples=2"]).pairs.source == "judge"
+    assert load_config(llama, ["pairs.source=offpolicy", "offpolicy.path=/x.jsonl"]).offpolicy.path == "/x.jsonl"
+    assert load_config(None, ["pairs.source=stronger", "revise.guideline=''"]).revise.guideline == ""
 
 
 @pytest.mark.parametrize(("text", "named"), [("a: [", "not YAML"), ("- 1\n", "list"), ("modle: x\n", "'model'")])

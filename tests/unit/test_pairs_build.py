@@ -138,7 +138,7 @@ def test_a_change_of_language_is_seen_where_it_is_clear(draft: str, revision: st
     [
         ({"revision": "It is Paris, as corrected above."}, ["alludes"], "'as corrected above'"),
         ({"revision": "I can't help with that."}, ["refusal"], "can't help"),
-        ({"revision": FRENCH, "answer": ENGLISH}, ["language_change"], "'en' and the revision in 'fr'"),
+        ({"revision": FRENCH, "answer": ENGLISH}, ["language_change"], "'en' and the chosen one in 'fr'"),
         ({"revision": "Paris"}, ["too_short"], "5 characters"),
     ],
 )

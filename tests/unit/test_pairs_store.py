@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def test_every_draft_is_a_pair_or_a_counted_rejection(folder: RunFolder) -> None:
     figures = stage.run(LoopConfig(), folder, SCREEN)
-    assert (figures["drafts"], figures["pairs"], figures["train"], figures["heldout"]) == (20, 15, 12, 3)
+    assert (figures["candidates"], figures["pairs"], figures["train"], figures["heldout"]) == (20, 15, 12, 3)
     assert figures["rejected"] == {
         "engine_error": 1, "empty_draft": 1, "unparsed": 1, "too_short": 1, "not_revised": 1,
     }  # fmt: skip
@@ -86,7 +86,7 @@ def test_near_duplicate_prompts_become_counted_rejections(folder: RunFolder) -> 
     config.pairs.filters.append("near_duplicate")
     config.pairs.near_duplicate_threshold = 0.4
     figures = stage.run(config, folder, SCREEN)
-    assert (figures["drafts"], figures["pairs"], figures["heldout"]) == (20, 1, 1)
+    assert (figures["candidates"], figures["pairs"], figures["heldout"]) == (20, 1, 1)
     assert figures["rejected"]["near_duplicate"] == 14
     assert sum(figures["rejected"].values()) == 19
     rejected = read_records(folder.path / "pairs" / "rejected", Rejected)

@@ -10,9 +10,9 @@ import pytest
 
 from raylign.errors import InputError
 from raylign.prompts.normalise import Problem
-from raylign.prompts.readers import format_of, locate, read_rows
+from raylign.prompts.readers import Columns, format_of, locate, read_rows
 
-COLUMNS = ("prompt", "messages")
+COLUMNS = Columns(("prompt", "messages"))
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
 ROWS: list[dict[str, Any]] = [
     {"prompt": "Why is the sky blue?", "messages": None, "source": "a", "other": 1},
@@ -42,7 +42,7 @@ def save_dataset(path: Path, rows: list[Any], split: str | None = None) -> Path:
 
 def needed(row: object) -> dict[str, Any]:
     assert isinstance(row, dict)
-    return {name: row[name] for name in (*COLUMNS, "source")}
+    return {name: row[name] for name in (*COLUMNS.needed, "source")}
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "dataset", "dataset_dict"])

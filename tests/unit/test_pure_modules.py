@@ -19,12 +19,15 @@ WITHOUT_TORCH = [
     *(f"raylign.revise.{name}" for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies")),
     *(f"raylign.revise.{name}" for name in ("reasons", "failures", "secret", "repair", "rate", "budget", "headers")),
     *(f"raylign.pairs.{name}" for name in ("filters", "allusion", "near_duplicates", "contrast", "build")),
+    *(f"raylign.pairs.{name}" for name in ("candidates", "sources", "imported", "offpolicy")),
+    *(f"raylign.judge.{name}" for name in ("comparisons", "verdict", "work", "outcome")),
+    *(f"raylign.{name}" for name in ("wording", "revise.work", "prompts.bad_rows")),
     "raylign.ids",
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
     "raylign.serve.plan",
     "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
-    *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "format", "record", "page")),
+    *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "facts", "format", "record", "page")),
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")),

@@ -2,21 +2,24 @@
 
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from raylign.config import load_config
 from raylign.config.schema import FILTERS
 from raylign.evaluate.rows import Answer
+from raylign.judge import comparisons
 from raylign.parts import PartWriter
+from raylign.prompts import normalise
 from raylign.records import Message, Pair, Prompt, content_id
 from raylign.report.doubts import caveats, guard_rows, verdict
 from raylign.report.format import clipped, duration, last_turn
 from raylign.report.page import render, training_charts
-from raylign.report.record import RunRecord
+from raylign.report.record import ExamplePair, RunRecord
 from raylign.report.stage import write_report
 from raylign.report.words import REASONS, headline, tiles
+from raylign.revise import reasons as revise
 from raylign.run_folder import RunFolder
 
 HOSTILE = "<script>alert('x')</script> & <img src=x onerror=y>"
@@ -101,6 +104,45 @@ def test_every_filter_is_put_in_words() -> None:
     assert set(FILTERS) <= set(REASONS)
 
 
+def test_every_reason_of_every_source_is_put_in_words() -> None:
+    reasons = {*get_args(normalise.Reason), *get_args(comparisons.Reason), *(reason.value for reason in revise.Reason)}
+    assert reasons - {"ok", "stopped"} <= set(REASONS)
+    assert {"tie", "position_bias", "not_judged", "not_revised", "duplicate", "other_prompt"} <= set(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "unsaid"),
+    [
+        ("clair", ["Where the drafts went", "chosen · the revised answer", "Reviser template"], ["Judge"]),
+        (
+            "stronger",
+            ["chosen · the stronger model’s answer", "Stronger model"],
+            ["Reviser template", "revised answer"],
+        ),
+        ("judge", ["Where the prompts went", "chosen · the draft that the judge prefers", "Judge"], ["Reviser"]),
+        ("offpolicy", ["Where the imported rows went", "Imported from", "old.jsonl"], ["Reviser", "revised answer"]),
+    ],
+)
+def test_the_page_calls_the_parts_of_each_source_by_their_name(
+    source: str, said: list[str], unsaid: list[str], tmp_path: Path
+) -> None:
+    pair = ExamplePair(user("Why?"), "Because of light.", "No idea.", "")
+    config = {"pairs": {"source": source}, "offpolicy": {"path": "old.jsonl"}}
+    done = {"pairs": {"pairs": 4, "train": 4, "heldout": 0, "rejected": {"tie": 2}}}
+    page = render(RunRecord("run", config=config, done=done, pairs=[pair]))
+    for words in said:
+        assert words in page
+    for words in unsaid:
+        assert words not in page
+
+
+def test_a_judges_position_bias_is_held_against_its_pairs() -> None:
+    judge = {"judged_twice": 23, "position_bias": 0.087, "position_bias_ci95": [0.0242, 0.2679]}
+    (found,) = caveats(RunRecord("run", done={"judge": judge}))
+    assert "for 8.7% (95% interval 2.4% to 26.8%) of 23 prompts" in found
+    assert caveats(RunRecord("run", done={"judge": judge | {"position_bias": None}})) == []
+
+
 def test_page_of_a_whole_run_says_what_changed(folder: RunFolder) -> None:
     path = write_report(folder)
     assert path == folder.path / "report.html"
@@ -110,7 +152,7 @@ def test_page_of_a_whole_run_says_what_changed(folder: RunFolder) -> None:
     assert "95% interval −50.2% to −36.9%" in text
     assert "No guard objects" in text
     assert text.count("9 tokens, cut at the limit") == 5
-    assert text.count("chosen · its revision") == 3
+    assert text.count("chosen · the revised answer") == 3
     assert page.tags.count("svg") == 4  # the loss, and the pairs' three histograms
     assert "4 min 1 s" in text
 
@@ -132,7 +174,7 @@ def test_every_prefix_of_a_run_has_a_page(tmp_path: Path) -> None:
     run.finish("pairs", {"pairs": 5, "train": 4, "heldout": 1, "rejected": {"empty": 5}}, 1.0)
     half = " ".join(read(write_report(run).read_text(encoding="utf-8")).words)
     assert "5 preference pairs were made; no model has been trained" in half
-    assert "the revision is empty" in half
+    assert "the chosen answer is empty" in half
     run.finish("train", TRAIN, 1.0)
     assert "has not been compared" in write_report(run).read_text(encoding="utf-8")
 

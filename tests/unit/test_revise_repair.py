@@ -4,7 +4,6 @@ import pytest
 
 from raylign.config import ReviseConfig
 from raylign.records import Draft
-from raylign.revise.parsed import Parsed
 from raylign.revise.reasons import Reason
 from raylign.revise.repair import next_repair, next_request
 from raylign.revise.replies import Reply
@@ -24,13 +23,12 @@ GOOD = Reply("{teacher_reasoning}\nSo.\n{corrected_student_solution}\nSince.", "
 @pytest.mark.parametrize("reason", Reason)
 def test_only_a_whole_reply_in_the_wrong_form_is_repaired(reason: Reason) -> None:
     """A cut reply would be cut again, a refusal is the reviser's own word, and a failure is no reply."""
-    assert next_repair(Parsed(reason), 0, CLAIR) == (reason in (Reason.UNPARSED, Reason.EMPTY))
+    assert next_repair(reason, 0, CLAIR) == (reason in (Reason.UNPARSED, Reason.EMPTY))
 
 
 def test_repairs_end_at_their_limit_and_are_off_by_default() -> None:
-    unread = Parsed(Reason.UNPARSED)
-    assert [next_repair(unread, done, CLAIR) for done in range(4)] == [True, True, False, False]
-    assert not next_repair(unread, 0, ReviseConfig(template="clair"))
+    assert [next_repair(Reason.UNPARSED, done, CLAIR) for done in range(4)] == [True, True, False, False]
+    assert not next_repair(Reason.UNPARSED, 0, ReviseConfig(template="clair"))
 
 
 def test_a_draft_is_asked_for_then_repaired_until_its_reply_can_be_read() -> None:

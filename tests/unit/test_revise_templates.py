@@ -1,5 +1,7 @@
 """What the reviser is sent, and what of it makes a revision another one."""
 
+import pickle
+
 import pytest
 
 from raylign.config import ReviseConfig
@@ -73,6 +75,36 @@ def test_a_conversation_is_rendered_turn_by_turn() -> None:
         render_conversation(turns)
         == "Instructions: You are a pirate.\n\nUser: Hello\n\nAssistant: Arr\n\nUser: Where to?"
     )
+
+
+def test_a_stronger_model_gets_the_conversation_as_it_is_and_never_the_draft() -> None:
+    turns: list[Message] = [
+        {"role": "system", "content": "You are a pirate."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Arr"},
+        {"role": "user", "content": "Where to?"},
+    ]
+    template = load_template(ReviseConfig(template="clair", reply_format="json_schema"), "stronger")
+    assert template.messages(turns, "The draft.") == turns
+    assert (template.name, template.response_format) == ("direct", None)
+    repair = template.repair_messages(turns, "The draft.", "<think>", "thoughts that do not end")
+    assert repair[:4] == turns
+    assert "the answer itself and nothing else" in repair[-1]["content"]
+
+
+def test_the_stronger_models_answer_is_no_revision_of_another_template() -> None:
+    revise = ReviseConfig(template="clair")
+    templates = [load_template(revise, source) for source in ("clair", "stronger")]
+    assert len({revision_id("d", revise, template) for template in templates}) == 2
+    guided, unguided = (load_template(ReviseConfig(guideline=text), "stronger") for text in ("Be brief.", "Be long."))
+    assert guided.version == unguided.version, "it never sees the guideline"
+
+
+def test_a_template_travels_to_an_actor() -> None:
+    template = load_template(ReviseConfig(template="clair"))
+    travelled = pickle.loads(pickle.dumps(template))
+    assert travelled.messages(QUESTION, "Because.") == template.messages(QUESTION, "Because.")
+    assert travelled.version == template.version
 
 
 def test_a_revision_is_another_one_when_what_made_it_is() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from raylign.config import SampleConfig
+from raylign.config import LoopConfig, SampleConfig
 from raylign.records import Prompt
-from raylign.sample.drafts import draft_id, sampling_parameters, to_draft
+from raylign.sample.drafts import draft_id, sampling_parameters, to_draft, waiting_samples
 
 PROMPT = Prompt("p", [{"role": "user", "content": "Why?"}], "train", "set")
 SAMPLE = SampleConfig(max_tokens=10)
@@ -56,6 +56,27 @@ def test_id_depends_on_what_made_the_draft_and_not_on_what_it_says() -> None:
 def test_a_second_sample_of_the_same_prompt_has_an_id_of_its_own() -> None:
     sampling = str(sampling_parameters(SAMPLE))
     assert draft_id(PROMPT, "m", sampling, 0, sample_index=0) != draft_id(PROMPT, "m", sampling, 0, sample_index=1)
+
+
+def test_samples_of_a_prompt_stand_side_by_side_and_only_missing_ones_wait() -> None:
+    config = LoopConfig(sample=SampleConfig(samples=3))
+    prompts = [PROMPT, Prompt("q", PROMPT.messages, "train", "set")]
+    waiting = waiting_samples(prompts, config, set())
+    assert [(prompt.id, index) for prompt, index in waiting] == [
+        ("p", 0), ("p", 1), ("p", 2), ("q", 0), ("q", 1), ("q", 2),
+    ]  # fmt: skip
+    drafts = [to_draft(prompt, output(), config.model, config.sample, 0, index) for prompt, index in waiting]
+    assert [draft.sample_index for draft in drafts] == [0, 1, 2, 0, 1, 2]
+    assert len({draft.id for draft in drafts}) == 6
+    written = {draft.id for draft in drafts if draft.sample_index != 1}
+    assert [(prompt.id, index) for prompt, index in waiting_samples(prompts, config, written)] == [("p", 1), ("q", 1)]
+    assert waiting_samples(prompts, config, {draft.id for draft in drafts}) == []
+
+
+def test_one_sample_more_keeps_the_ids_of_those_before() -> None:
+    one, two = (LoopConfig(sample=SampleConfig(samples=count)) for count in (1, 2))
+    drafted = {to_draft(PROMPT, output(), one.model, one.sample, one.seed).id}
+    assert [index for _, index in waiting_samples([PROMPT], two, drafted)] == [1]
 
 
 def test_no_seed_in_a_request() -> None:

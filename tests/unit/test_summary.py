@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import pytest
+
 from raylign.summary import in_words, summarise
 
 DONE: dict[str, dict[str, Any]] = {
     "prompts": {"prompts": 10, "train": 8, "seconds": 0.1},
     "sample": {"drafts": 10, "status": {"ok": 10}, "seconds": 20.0},
     "revise": {"revisions": 10, "seconds": 30.0},
-    "pairs": {"drafts": 10, "pairs": 7, "rejected": {"too_long": 2, "empty": 1}, "seconds": 0.2},
+    "pairs": {"source": "clair", "candidates": 10, "pairs": 7, "rejected": {"too_long": 2, "empty": 1}, "seconds": 0.2},
     "train": {
         "objective": "apo_zero",
         "sft_weight": 0.5,
@@ -49,6 +51,34 @@ def test_a_run_that_only_made_pairs() -> None:
     assert "train" not in summary
     assert "evaluate" not in summary
     assert any("7 from 10 drafts; 3 rejected" in line for line in in_words(summary))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("stronger", "from 10 drafts"),
+        ("judge", "from 10 prompts"),
+        ("offpolicy", "from 10 imported rows"),
+    ],
+)
+def test_words_call_the_candidates_of_each_source_by_their_name(source: str, words: str) -> None:
+    summary = summarise({"pairs": DONE["pairs"] | {"source": source}})
+    assert summary["source"] == source
+    assert words in in_words(summary)[0]
+
+
+def test_a_judges_position_bias_is_told_with_its_interval() -> None:
+    judge = {
+        "comparisons": 48, "status": {"ok": 46}, "verdicts": {"first": 24, "second": 21, "tie": 1}, "judged_twice": 23,
+        "position_bias": 0.087, "position_bias_ci95": [0.0242, 0.2679], "seconds": 9.0,
+    }  # fmt: skip
+    summary = summarise({"judge": judge})
+    assert summary["judge"]["verdicts"] == {"first": 24, "second": 21, "tie": 1}
+    assert in_words(summary) == [
+        "judge     named the same place in both orders for 9% (95% interval 2% to 27%) of 23 prompts"
+    ]
+    unread = judge | {"judged_twice": 0, "position_bias": None, "position_bias_ci95": None}
+    assert in_words(summarise({"judge": unread})) == []
 
 
 def test_words_carry_the_interval() -> None:

@@ -1,0 +1,1 @@
+"""Two drafts of a prompt are judged in both orders, and the preferred one is chosen over the other."""

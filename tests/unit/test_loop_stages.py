@@ -1,0 +1,41 @@
+"""Each source of pairs runs its own stages and no others; what it lacks is told before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from raylign.config import load_config
+from raylign.errors import InputError
+from raylign.loop import LOOP, MAKE_PAIRS, PAIRS, TRAIN, needed, preflight
+
+SETTINGS = {"judge": ["sample.samples=2"], "offpolicy": ["offpolicy.path=/no/such/pairs.jsonl"]}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("clair", ["prompts", "sample", "revise", "pairs"]),
+        ("stronger", ["prompts", "sample", "revise", "pairs"]),
+        ("judge", ["prompts", "sample", "judge", "pairs"]),
+        ("offpolicy", ["prompts", "pairs"]),
+    ],
+)
+def test_stages_follow_the_source(source: str, expected: list[str]) -> None:
+    config = load_config(None, [f"pairs.source={source}", *SETTINGS.get(source, [])])
+    assert [stage.name for stage in needed(config, MAKE_PAIRS)] == expected
+    assert [stage.name for stage in needed(config, LOOP)] == [*expected, "train", "evaluate"]
+    assert needed(config, [TRAIN]) == [TRAIN]
+
+
+def test_a_missing_import_is_told_before_anything_starts(tmp_path: Path) -> None:
+    config = load_config(None, ["pairs.source=offpolicy", *SETTINGS["offpolicy"]])
+    with pytest.raises(InputError, match=r"offpolicy\.path /no/such/pairs\.jsonl does not exist"):
+        preflight(config, [PAIRS])
+
+
+def test_an_import_needs_no_reviser(tmp_path: Path) -> None:
+    """Its endpoint is not even asked whether it is there."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("{}\n")
+    settings = ["revise.base_url=http://127.0.0.1:9/v1", "revise.model=editor", f"offpolicy.path={path}"]
+    preflight(load_config(None, ["pairs.source=offpolicy", *settings]), MAKE_PAIRS)
