@@ -1,10 +1,10 @@
 """The revision stage: every draft that can be improved goes to the reviser once. This acts; `intake` decides."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,18 @@ from raylign.journal.index import load_index
 from raylign.parts import PartWriter, part_paths
 from raylign.records import Revision
 from raylign.revise.actors import CPUS_PER_ACTOR, Reach, revise_drafts
+from raylign.revise.batch import fill_journal
+from raylign.revise.batch_files import batches_usd
 from raylign.revise.client import check_endpoint, read_key
 from raylign.revise.intake import Intake
-from raylign.revise.limiter import Figures, Limits
+from raylign.revise.ledger import Ledger
+from raylign.revise.limiter import Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.revise.pending import count_revisable, pending, revised_ids
 from raylign.revise.progress import Progress
 from raylign.revise.templates import load_template
 from raylign.room import require_room
-from raylign.run_folder import RunFolder, write_json
+from raylign.run_folder import RunFolder
 from raylign.screen import Screen, StageProgress
 
 _SERVED_NAME = "reviser"
@@ -68,16 +71,19 @@ def _revise(
 ) -> None:
     import ray
 
-    done, total = count
-    ledger = folder.path / "revisions" / "spend.json"
+    (done, total), revisions = count, folder.path / "revisions"
     journal = JournalFiles(config.revise.journal or str(folder.path / "journal"))
     key = read_key(config.revise.api_key_env)
     with _endpoint(config) as (base_url, served_name):
-        limiter = start_limiter(_limits(config.revise), _spent(ledger), ledger)
+        if config.revise.mode == "batch":
+            say = partial(progress.update, done, total)
+            fill_journal(config.revise, folder.path, journal, key, Ledger(revisions).read(), say)
+        ledger = Ledger(revisions, batches_usd(revisions))
+        limiter = start_limiter(_limits(config.revise), ledger.read(), ledger)
         reach = Reach(base_url, served_name, key, limiter, journal.location, ray.put(load_index(journal)))
         intake, words = Intake(base_url, answered=done), Progress(config.revise.requests_per_minute)
         try:
-            for drafts in pending(folder.path / "drafts", revised_ids(folder.path / "revisions")):
+            for drafts in pending(folder.path / "drafts", revised_ids(revisions)):
                 # Closed at once on an error or Ctrl-C, so that no actor goes on sending.
                 with closing(revise_drafts(drafts, config.revise, reach)) as tables:
                     for table in tables:
@@ -87,7 +93,7 @@ def _revise(
                 if intake.stopped_by:
                     break
         finally:
-            _keep_spent(ledger, ray.get(limiter.report.remote()))
+            ledger.keep(ray.get(limiter.report.remote()).committed_usd)
             ray.kill(limiter)
         writer.add(intake.rest())
 
@@ -100,16 +106,6 @@ def _limits(revise: ReviseConfig) -> Limits:
         max_usd=revise.max_usd,
         lease_seconds=revise.timeout_seconds + _LEASE_MARGIN_SECONDS,
     )
-
-
-def _spent(ledger: Path) -> float:
-    """What earlier starts of this run were charged, or may have been."""
-    return float(json.loads(ledger.read_text(encoding="utf-8"))["committed_usd"]) if ledger.exists() else 0.0
-
-
-def _keep_spent(ledger: Path, figures: Figures) -> None:
-    if figures.committed_usd:
-        write_json(ledger, {"committed_usd": figures.committed_usd})
 
 
 @contextmanager
