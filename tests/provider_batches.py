@@ -4,6 +4,7 @@ It speaks OpenAI's form of `/v1/files` and `/v1/batches`. Each line of a batch h
 `fault`, as a call would have; how whole batches end is decided by `fate`.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -40,6 +41,10 @@ class Batches:
     """A further batch fails, as one does whose tokens exceed the account's queue."""
     page: int = 2
     """Batches in one answer of the listing."""
+    oldest_first: bool = False
+    """Order of the listing; OpenAI's is the other."""
+    lost_answers: int = 0
+    """So many batches are made, and nobody is told."""
     broken_downloads: int = 0
     """So many downloads break off halfway."""
     errors: list[int] = field(default_factory=list)
@@ -65,7 +70,7 @@ class Batches:
             case ["GET", "files", name, "content"] if name in self.files:
                 return await self._content(request, self.files[name])
             case ["POST", "batches"]:
-                return self._create(await request.json())
+                return self._create(await request.json(), request.transport)
             case ["GET", "batches"]:
                 return self._list(request.query)
             case ["GET", "batches", name]:
@@ -100,7 +105,7 @@ class Batches:
             return response
         return web.Response(body=content)
 
-    def _create(self, asked: dict[str, Any]) -> web.Response:
+    def _create(self, asked: dict[str, Any], transport: asyncio.Transport | None) -> web.Response:
         open_ones = sum(batch["status"] == "in_progress" for batch in self.made)
         batch = {
             "id": f"batch_{len(self.made)}", "object": "batch", "endpoint": asked["endpoint"], "status": "in_progress",
@@ -111,6 +116,9 @@ class Batches:
         if self.most_open is not None and open_ones >= self.most_open:
             self._fail(batch, "token_limit_exceeded", "Enqueued token limit reached.")
         self.made.append(batch)
+        if self.lost_answers and transport is not None:
+            self.lost_answers -= 1
+            transport.abort()
         return web.json_response(batch)
 
     def _fail(self, batch: dict[str, Any], code: str, message: str) -> None:
@@ -120,10 +128,10 @@ class Batches:
 
     def _list(self, query: Any) -> web.Response:
         self.listings += 1
-        newest_first = self.made[::-1]
-        after = next((at + 1 for at, batch in enumerate(newest_first) if batch["id"] == query.get("after")), 0)
-        page = newest_first[after : after + self.page]
-        more = after + self.page < len(newest_first)
+        listed = self.made if self.oldest_first else self.made[::-1]
+        after = next((at + 1 for at, batch in enumerate(listed) if batch["id"] == query.get("after")), 0)
+        page = listed[after : after + self.page]
+        more = after + self.page < len(listed)
         return web.json_response({"object": "list", "data": page, "has_more": more})
 
     def _work(self, batch: dict[str, Any], provider: "Provider") -> None:

@@ -178,8 +178,11 @@ class _Batches:
         reports = [self.api.report(part.batch_id) for part in parts]
         steps = [next_step(report, others_open=len(parts) > 1) for report in reports]
         self.say(progress_words(len(self.files.parts) - len(parts), reports))
+        if [part.status for part in parts] != [report.status for report in reports]:
+            for part, report in zip(parts, reports, strict=True):
+                part.status = report.status
+            self.files.save()
         for part, report, step in zip(parts, reports, steps, strict=True):
-            part.status = report.status
             if step is not Step.WAIT:
                 self._end(part, report, step)
         if Step.POSTPONE in steps:

@@ -65,11 +65,14 @@ class BatchApi:
         return self._ask(lambda: self._find(file_id, written_at), self._no_batches)
 
     def _find(self, file_id: str, written_at: float) -> str:
-        for batch in self.client.batches.list(limit=100):  # the newest first
+        newest = 0.0
+        for batch in self.client.batches.list(limit=100):
             if batch.input_file_id == file_id:
                 return batch.id
-            if batch.created_at < written_at - _CLOCK_SECONDS:
+            # Most list the newest first, and then what follows is too old; others are read to their end.
+            if batch.created_at < min(newest, written_at - _CLOCK_SECONDS):
                 break
+            newest = max(newest, batch.created_at)
         return ""
 
     def _create(self, file_id: str, name: str) -> str:
