@@ -202,7 +202,8 @@ class _Batches:
                 usd += self._usd(result, part)
                 if isinstance(result.outcome, Failure):
                     unanswered.append(result.key)
-        if step is Step.COLLECT:
+        if step is Step.COLLECT:  # lines that are missing altogether may have been charged
+            usd += len(left) * part.largest_usd
             unanswered, left = [*unanswered, *left], set()
         self.files.end(part, usd, unanswered)
         self.taken[part.number] = IdSet([[key for key in keys if key not in left]])

@@ -1,7 +1,6 @@
 """Batch mode against a real HTTP provider: what is submitted, collected, charged, and taken up again after a crash."""
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from raylign.journal.reader import Journal
 from raylign.journal.writer import JournalWriter
 from raylign.parts import PartWriter, read_records
 from raylign.records import Draft, content_id
+from raylign.revise import batch
 from raylign.revise.batch import fill_journal
 from raylign.revise.batch_api import BatchApi
 from raylign.revise.batch_files import BatchFiles, InputFile, batches_usd
@@ -97,9 +97,9 @@ def test_every_reply_comes_into_the_journal_without_a_single_call(run: Path) -> 
         assert all(reply.text == f"In short, {question}" for question, reply in kept.items())
         assert provider.arrivals == []
         assert provider.batches is not None
-        assert [batch["request_counts"]["total"] for batch in provider.batches.made] == [2, 2, 1]
-        assert {batch["completion_window"] for batch in provider.batches.made} == {"24h"}
-        assert len({batch["metadata"]["raylign"] for batch in provider.batches.made}) == 3
+        assert [made["request_counts"]["total"] for made in provider.batches.made] == [2, 2, 1]
+        assert {made["completion_window"] for made in provider.batches.made} == {"24h"}
+        assert len({made["metadata"]["raylign"] for made in provider.batches.made}) == 3
         assert batches_usd(run / "revisions") == sum(provider.tokens.values()) * 0.5, "half price, by the tokens used"
         assert {reply.price_share for reply in kept.values()} == {0.5}
         fill(config, run)
@@ -115,17 +115,22 @@ def test_batches_are_split_by_bytes_and_a_request_too_large_for_any_is_left_to_c
         config.batch_megabytes = size / 1e6
         fill(config, run)
         assert provider.batches is not None
-        assert [batch["request_counts"]["total"] for batch in provider.batches.made] == [2, 2]
+        assert [made["request_counts"]["total"] for made in provider.batches.made] == [2, 2]
         assert max(len(content) for content in provider.batches.files.values() if b'"method"' in content) <= size
         assert len(replies(config, run)) == 4
 
 
-def test_drafts_that_ask_the_same_are_asked_once(tmp_path: Path) -> None:
-    run = make_run(tmp_path, [draft(number, f"Question {number % 3:02}?") for number in range(12)])
+@pytest.mark.parametrize("batch_requests", [1, 2, 100])
+def test_drafts_that_ask_the_same_are_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_requests: int
+) -> None:
+    """Whether they are looked up together or not, and meet in one batch or not."""
+    monkeypatch.setattr(batch, "_ROWS", 2)
+    questions = (0, 1, 0, 2, 2, 1, 0, 3)
+    run = make_run(tmp_path, [draft(at, f"Question {number:02}?") for at, number in enumerate(questions)])
     with Provider(key=KEY, batches=Batches()) as provider:
-        fill(revise(provider, batch_requests=1), run)
-        assert set(provider.asked.values()) == {1}
-        assert len(provider.asked) == 3
+        fill(revise(provider, batch_requests=batch_requests), run)
+        assert list(provider.asked.values()) == [1, 1, 1, 1]
 
 
 def test_lines_that_fail_or_are_lost_are_left_to_calls_and_not_batched_again(run: Path) -> None:
@@ -136,7 +141,11 @@ def test_lines_that_fail_or_are_lost_are_left_to_calls_and_not_batched_again(run
         )
         config = revise(provider, **PRICES)
         fill(config, run)
-        assert list(replies(config, run)) == ["Question 04?"]
+        kept = replies(config, run)
+        assert list(kept) == ["Question 04?"]
+        charged = (kept["Question 04?"].prompt_tokens + kept["Question 04?"].reply_tokens) * 0.5
+        uncertain = 2 * request_of(draft(2), config).usd
+        assert batches_usd(run / "revisions") == charged + uncertain, "the lost and the unreadable one may be charged"
         fill(config, run)
         assert set(provider.asked.values()) == {1}
 
@@ -147,7 +156,7 @@ def test_an_expired_batch_gives_what_it_has_and_only_the_missing_goes_into_anoth
         config = revise(provider, batch_requests=5)
         fill(config, run)
         assert provider.batches is not None
-        assert [batch["request_counts"]["total"] for batch in provider.batches.made] == [5, 2, 1]
+        assert [made["request_counts"]["total"] for made in provider.batches.made] == [5, 2, 1]
         assert set(provider.asked.values()) == {1}
         assert len(replies(config, run)) == 5
 
@@ -169,7 +178,7 @@ def test_a_batch_turned_away_by_a_full_queue_waits_until_another_has_ended(run: 
         assert len(replies(config, run)) == 5
         assert set(provider.asked.values()) == {1}
         assert provider.batches is not None
-        failed = [batch for batch in provider.batches.made if batch["status"] == "failed"]
+        failed = [made for made in provider.batches.made if made["status"] == "failed"]
         assert len(failed) == 2, "once it is known how many the queue takes, no more are sent"
 
 
@@ -256,8 +265,8 @@ def test_a_batch_whose_answer_was_lost_is_found_among_many_and_not_made_again(ru
         config = revise(provider, batch_requests=1)
         fill(config, other)
         assert provider.batches is not None
-        for batch in provider.batches.made:
-            batch["created_at"] -= 30 * 86_400
+        for made in provider.batches.made:
+            made["created_at"] -= 30 * 86_400
         provider.batches.lost_answers = 1
         fill(config, run)
         assert len(replies(config, run)) == 5
@@ -323,11 +332,16 @@ def test_an_endpoint_that_stays_away_ends_the_stage_and_loses_nothing(run: Path)
 
 def test_progress_says_how_many_requests_are_done(run: Path) -> None:
     said: list[str] = []
-    with Provider(key=KEY, batches=Batches(seconds=0.4)) as provider:
-        config, files = revise(provider, batch_requests=5), JournalFiles(str(run / "journal"))
-        fill_journal(config, run, files, Secret(KEY), 0.0, said.append, lambda seconds: time.sleep(0.02))
+    batches = Batches(seconds=1000.0)
+
+    def sleep(seconds: float) -> None:
+        batches.made[0]["started"] -= 401.0
+
+    with Provider(key=KEY, batches=batches) as provider:
+        files = JournalFiles(str(run / "journal"))
+        fill_journal(revise(provider, batch_requests=5), run, files, Secret(KEY), 0.0, said.append, sleep)
     assert said[0].startswith("uploading batch 1: 5 requests")
-    assert any("1 open (in_progress): 2 of 5 requests done, 0 failed" in words for words in said)
+    assert said[2] == "batches: 0 ended, 1 open (in_progress): 2 of 5 requests done, 0 failed"
 
 
 class KilledError(BaseException):
