@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from provider_batches import Batches
 
 FAULTS = ("error_500", "drop", "malformed", "not_json", "no_choices", "empty", "truncated", "filtered", "hang", "limit")
 
@@ -70,6 +71,9 @@ class Provider:
     hang_seconds: float = 30.0
     fault: Callable[[int, int], str] = no_fault
     reply: Callable[[list[dict[str, str]]], str] = echo_reply
+
+    batches: Batches | None = None
+    """The batch endpoint; None has none."""
 
     url: str = ""
     served: Counter[str] = field(default_factory=Counter)
@@ -156,7 +160,9 @@ class Provider:
             if self.key and sent != f"Bearer {self.key}":
                 self.served["401"] += 1
                 return _error(401, "invalid_api_key", f"Incorrect API key provided: {sent}")  # as careless as some are
-            if request.method == "POST":
+            if self.batches is not None and request.path.startswith(("/v1/files", "/v1/batches")):
+                return await self.batches.answer(request, self)
+            if request.path == "/v1/chat/completions":
                 return await self._chat(request)
             if request.path == "/v1/models" and self.lists_models:
                 cards = [{"id": name, "object": "model"} for name in self.models]
@@ -167,7 +173,7 @@ class Provider:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         asked = json.loads(await request.read())
-        if request.path != "/v1/chat/completions" or asked["model"] not in self.models:
+        if asked["model"] not in self.models:
             self.served["404"] += 1
             return _error(404, "model_not_found", f"the model {asked['model']} does not exist")
         if "response_format" in asked and not self.takes_formats:
@@ -179,8 +185,7 @@ class Provider:
         self.early += now < self.closed_until
         self.last_model = asked["model"]
         text = self.reply(asked["messages"])
-        tokens = {"prompt_tokens": sum(_words(message["content"]) for message in asked["messages"])}
-        tokens["completion_tokens"] = _words(text)
+        tokens = self.count_tokens(asked["messages"], text)
         wait = max(self.requests.wait_seconds(1), self.all_tokens.wait_seconds(sum(tokens.values())))
         self.last = conversation = json.dumps(asked["messages"])
         fault = "" if wait else self.fault(len(self.arrivals) - 1, self.asked[conversation])
@@ -212,16 +217,26 @@ class Provider:
             return web.json_response({"id": "chat-1", "object": "chat.completion", "choices": []})
         if fault == "hang":
             await asyncio.sleep(self.hang_seconds)
+        return web.json_response(self.completion(fault, text, tokens), headers=self._stated())
+
+    def count_tokens(self, messages: list[dict[str, str]], text: str) -> dict[str, int]:
+        """Usage of a request and its reply."""
+        return {
+            "prompt_tokens": sum(_words(message["content"]) for message in messages),
+            "completion_tokens": _words(text),
+        }
+
+    def completion(self, fault: str, text: str, tokens: dict[str, int]) -> dict[str, Any]:
+        """A whole chat completion, its tokens counted."""
         text, finish = {
             "empty": ("", "stop"),
             "truncated": ("This reply was still going on when", "length"),
             "filtered": ("", "content_filter"),
         }.get(fault, (text, "stop"))
-        self.tokens.update({**tokens, "completion_tokens": _words(text)})
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
         usage = {**tokens, "completion_tokens": _words(text)}
-        body = {"id": "chat-1", "object": "chat.completion", "choices": [choice], "usage": usage}
-        return web.json_response(body, headers=self._stated())
+        self.tokens.update(usage)
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+        return {"id": "chat-1", "object": "chat.completion", "choices": [choice], "usage": usage}
 
     def _stated(self) -> dict[str, str]:
         if not self.states_limits:

@@ -91,6 +91,11 @@ def _check_endpoints(config: LoopConfig) -> None:
             f"revise.model is 'bundled' while revise.base_url is {revise.base_url}",
             "set revise.model to a name that this endpoint serves",
         )
+    if revise.mode == "batch" and revise.base_url is None:
+        raise ConfigError(
+            "revise.mode is 'batch' and revise.base_url is not set",
+            "only a provider has a batch endpoint: set revise.base_url, or revise.mode=online",
+        )
     if revise.max_usd is not None and None in (
         revise.usd_per_million_prompt_tokens,
         revise.usd_per_million_reply_tokens,

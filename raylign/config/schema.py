@@ -114,6 +114,18 @@ class ReviseConfig:
     """Time allowed to one request."""
     max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
     """Tries a request gets, the first included; only failures that may pass are tried again."""
+    mode: str = field(default="online", metadata=_OPERATION | {"allowed": ("online", "batch")})
+    """`batch` sends requests through the provider's batch endpoint first, and online only what that did not answer."""
+    batch_requests: int = field(default=50_000, metadata=_OPERATION | {"low": 1})
+    """Most requests in a batch; OpenAI's limit."""
+    batch_megabytes: float = field(default=190.0, metadata=_OPERATION | {"above": 0.0})
+    """Largest input file of a batch, in millions of bytes; OpenAI takes 200."""
+    batch_wait_hours: int = field(default=24, metadata=_OPERATION | {"low": 1})
+    """Time the provider is given for a batch, its `completion_window`; OpenAI knows 24 hours only."""
+    batch_poll_seconds: float = field(default=60.0, metadata=_OPERATION | {"above": 0.0})
+    """Time between looks at the open batches."""
+    batch_discount: float = field(default=0.5, metadata=_OPERATION | {"low": 0.0, "high": 1.0})
+    """Share of the price that the provider takes off a request in a batch."""
 
 
 @dataclass

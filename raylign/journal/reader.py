@@ -41,6 +41,14 @@ class Journal:
 
     def replies(self, keys: Sequence[str]) -> list[Reply | None]:
         """The reply kept under each key, or None."""
+        return [self._reply(*place) if place else None for place in self._places(keys)]
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """Whether a reply is kept under each key; no file is read for it."""
+        return [place is not None for place in self._places(keys)]
+
+    def _places(self, keys: Sequence[str]) -> list[tuple[str, int] | None]:
+        """Segment and offset of each key's line, or None."""
         places: list[tuple[str, int] | None] = [self.tail.get(key) for key in keys]
         for index in (self.index, *self.later):
             missing = [number for number, place in enumerate(places) if place is None]
@@ -49,7 +57,7 @@ class Journal:
                 if at >= 0:
                     segment, offset = divmod(int(index.place[at]), 1 << OFFSET_BITS)
                     places[number] = (index.segments[segment], offset)
-        return [self._reply(*place) if place else None for place in places]
+        return places
 
     def _reply(self, name: str, offset: int) -> Reply:
         line = b""

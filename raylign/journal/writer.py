@@ -119,6 +119,15 @@ class JournalWriter:
             self.task = asyncio.get_running_loop().create_task(self._flush())
         await durable
 
+    def add_all(self, entries: Sequence[Entry]) -> None:
+        """Keep many replies by one flush, outside of any event loop; durable on return.
+
+        Raises:
+            OSError: the filesystem refused them.
+        """
+        if entries:
+            self.segments.add(entries)
+
     async def _flush(self) -> None:
         while self.waiting:
             await asyncio.sleep(self.gather_seconds)

@@ -1,6 +1,7 @@
 """The judging stage: two drafts of each prompt go to the judge, in both orders. This acts; `outcome` decides."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -39,7 +40,8 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     if waiting:
         done, total = len(comparisons) - len(waiting), len(comparisons)
         with screen.stage("judge") as progress:
-            ask_all(config, folder, judgements_folder, judging, _windows(waiting), done, total, progress)
+            windows = partial(_windows, waiting)
+            ask_all(config, folder, judgements_folder, judging, windows, done, total, progress)
     judgements: list[Judgement] = read_records(judgements_folder, Judgement)
     return {"comparisons": len(comparisons), **tally(judgements_folder), **agreement(judgements)}
 

@@ -1,14 +1,13 @@
 """Has the pool do all the work of a stage at the configured endpoint, and writes its rows as they come. This acts."""
 
-import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -17,14 +16,17 @@ from raylign.journal.files import JournalFiles
 from raylign.journal.index import load_index
 from raylign.parts import PartWriter, part_paths
 from raylign.revise.actors import CPUS_PER_ACTOR, Reach, run_pool
+from raylign.revise.batch import fill_journal
+from raylign.revise.batch_files import batches_usd
 from raylign.revise.client import check_endpoint, read_key
 from raylign.revise.intake import Intake
-from raylign.revise.limiter import Figures, Limits
+from raylign.revise.ledger import Ledger
+from raylign.revise.limiter import Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.revise.progress import Progress
-from raylign.revise.work import Work
+from raylign.revise.work import Windows, Work
 from raylign.room import require_room
-from raylign.run_folder import RunFolder, write_json
+from raylign.run_folder import RunFolder
 from raylign.screen import StageProgress
 
 _SERVED_NAME = "reviser"
@@ -38,7 +40,7 @@ def ask_all(
     folder: RunFolder,
     rows_folder: Path,
     work: Work,
-    windows: Iterable[pa.Table],
+    windows: Windows,
     done: int,
     total: int,
     progress: StageProgress,
@@ -46,7 +48,7 @@ def ask_all(
     """Do the work on all `windows` of items and write their rows to `rows_folder`.
 
     Args:
-        windows: Tables of `work.item`, none of which has a row in the folder yet; each is read when the last is done.
+        windows: Gives tables of `work.item`, none of which has a row in the folder yet, one after another.
         done: Rows that the folder holds already, of `total`.
 
     Raises:
@@ -64,18 +66,21 @@ def ask_all(
         cure="raise cluster.local_cpus, add nodes, or lower revise.actors_min",
     )
     progress.update(done, total, "reaching the reviser")
-    ledger = rows_folder / "spend.json"
     journal = JournalFiles(config.revise.journal or str(folder.path / "journal"))
     key = read_key(config.revise.api_key_env)
     with (
         PartWriter(rows_folder, work.row, _ROWS_PER_PART, _SECONDS_PER_PART) as writer,
         _endpoint(config, work) as (base_url, served_name),
     ):
-        limiter = start_limiter(_limits(config.revise), _spent(ledger), ledger)
+        if config.revise.mode == "batch":
+            say = partial(progress.update, done, total)
+            fill_journal(config.revise, work, windows, rows_folder, journal, key, Ledger(rows_folder).read(), say)
+        ledger = Ledger(rows_folder, batches_usd(rows_folder))
+        limiter = start_limiter(_limits(config.revise), ledger.read(), ledger)
         reach = Reach(base_url, served_name, key, limiter, journal.location, ray.put(load_index(journal)))
         intake, words = Intake(base_url, done), Progress(config.revise.requests_per_minute, work.verb)
         try:
-            for items in windows:
+            for items in windows():
                 # Closed at once on an error or Ctrl-C, so that no actor goes on sending.
                 with closing(run_pool(items, work, config.revise, reach)) as tables:
                     for table in tables:
@@ -85,7 +90,7 @@ def ask_all(
                 if intake.stopped_by:
                     break
         finally:
-            _keep_spent(ledger, ray.get(limiter.report.remote()))
+            ledger.keep(ray.get(limiter.report.remote()).committed_usd)
             ray.kill(limiter)
         writer.add(intake.rest())
 
@@ -110,16 +115,6 @@ def _limits(revise: ReviseConfig) -> Limits:
         max_usd=revise.max_usd,
         lease_seconds=revise.timeout_seconds + _LEASE_MARGIN_SECONDS,
     )
-
-
-def _spent(ledger: Path) -> float:
-    """What earlier starts of this run were charged, or may have been."""
-    return float(json.loads(ledger.read_text(encoding="utf-8"))["committed_usd"]) if ledger.exists() else 0.0
-
-
-def _keep_spent(ledger: Path, figures: Figures) -> None:
-    if figures.committed_usd:
-        write_json(ledger, {"committed_usd": figures.committed_usd})
 
 
 @contextmanager

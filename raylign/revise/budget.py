@@ -64,9 +64,9 @@ class Budget:
         self.spent += charged
 
 
-def budget_is_spent(budget: Budget) -> str:
-    """What to tell a person when the next request might break the cap."""
+def budget_is_spent(budget: Budget, next_one: str = "request") -> str:
+    """What to tell a person when the next request, or the next batch of them, might break the cap."""
     return (
-        f"revise.max_usd is {budget.cap:g} and ${budget.spent:.4f} of it is spent: the next request could exceed it; "
-        "everything paid for is kept. To go on, raise revise.max_usd and run the same command again"
+        f"revise.max_usd is {budget.cap:g} and ${budget.spent:.4f} of it is spent: the next {next_one} could exceed "
+        "it; everything paid for is kept. To go on, raise revise.max_usd and run the same command again"
     )

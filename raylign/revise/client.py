@@ -10,6 +10,7 @@ import openai
 
 from raylign.errors import EndpointError
 from raylign.records import Message
+from raylign.revise.chat_request import chat_request, limit_name
 from raylign.revise.failures import Failure, explain_fatal, failure_of_status
 from raylign.revise.headers import StatedLimits, read_retry_after, read_stated_limits
 from raylign.revise.reasons import Reason
@@ -55,20 +56,15 @@ def is_loopback(base_url: str) -> bool:
     return urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def limit_name(base_url: str) -> str:
-    """What the endpoint calls a reply's token limit: OpenAI retired `max_tokens`, most other servers know only that."""
-    return "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"
-
-
 class ChatClient:
     """One process's connection pool to the endpoint; safe for any number of concurrent calls in one event loop."""
 
     def __init__(self, base_url: str, key: Secret, timeout_seconds: float) -> None:
+        self.base_url = base_url
         self.key = key
         self.timeout_seconds = timeout_seconds
         transport = openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(base_url))
         self.client = openai.AsyncOpenAI(**client_arguments(base_url, key, timeout_seconds), http_client=transport)
-        self.limit_name = limit_name(base_url)
 
     async def complete(
         self,
@@ -83,14 +79,7 @@ class ChatClient:
         Args:
             response_format: the API's own, such as a JSON schema; left out if None.
         """
-        request: dict[str, Any] = {
-            "model": model,
-            "messages": messages,
-            "temperature": temperature,
-            self.limit_name: max_tokens,
-        }
-        if response_format is not None:
-            request["response_format"] = response_format
+        request = chat_request(self.base_url, model, messages, max_tokens, temperature, response_format)
         try:
             # The client's own timeout is for each read; a reply that trickles in would never end.
             async with asyncio.timeout(self.timeout_seconds):

@@ -1,7 +1,6 @@
 """The one limiter of a job, as a named Ray actor, and every other actor's line to it. This acts; `limiter` decides."""
 
 import asyncio
-import json
 import random
 import time
 import uuid
@@ -9,12 +8,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
+from raylign.revise.ledger import Ledger
 from raylign.revise.limiter import Ask, Figures, Grant, Limiter, Limits, Settlement
 from raylign.revise.metrics import FigureMetrics
-from raylign.run_folder import write_json
 
 ASKS_AT_ONCE = 128
 _GAP_SECONDS = 0.05
@@ -32,14 +30,14 @@ class LimiterActor:
     hundredth of the cap: a restart may end a job that much early, and never lets it spend more.
     """
 
-    def __init__(self, limits: Limits, spent_usd: float, ledger: Path | None) -> None:
+    def __init__(self, limits: Limits, spent_usd: float, ledger: Ledger | None) -> None:
         import ray
 
         self.metrics, self.published_at = FigureMetrics(), 0.0
         restarted = ray.get_runtime_context().was_current_actor_reconstructed
         self.ledger, self.in_ledger = ledger, spent_usd
-        if restarted and ledger is not None and ledger.exists():
-            self.in_ledger = float(json.loads(ledger.read_text(encoding="utf-8"))["committed_usd"])
+        if restarted and ledger is not None:
+            self.in_ledger = ledger.read()
         # Numbers of an earlier life must not be taken for leases of this one.
         self.limiter = Limiter(
             limits, time.monotonic(), self.in_ledger, fresh=not restarted, next_lease=random.getrandbits(40) << 20
@@ -74,15 +72,15 @@ class LimiterActor:
         if self.ledger is None or budget.committed <= self.in_ledger:
             return
         self.in_ledger = budget.committed + (self.limiter.limits.max_usd or 0.0) * _LEDGER_SHARE
-        write_json(self.ledger, {"committed_usd": self.in_ledger})
+        self.ledger.keep(self.in_ledger)
 
 
-def start_limiter(limits: Limits, spent_usd: float = 0.0, ledger: Path | None = None) -> Any:
+def start_limiter(limits: Limits, spent_usd: float = 0.0, ledger: Ledger | None = None) -> Any:
     """The actor's handle; it ends with the job, or by `ray.kill`.
 
     Args:
         spent_usd: charged by earlier runs of the same job; counts against `limits.max_usd`.
-        ledger: a file on storage that every node reaches, or None where nothing is capped.
+        ledger: where the spending is kept, or None where nothing is capped.
     """
     import ray
 

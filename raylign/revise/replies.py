@@ -18,9 +18,11 @@ class Reply:
     prompt_tokens: int = 0
     reply_tokens: int = 0
     request_id: str = ""
+    price_share: float = 1.0
+    """Of the endpoint's price, what this reply was charged with; less than 1 where a batch brought it."""
 
 
-def read_completion(body: str, request_id: str) -> Reply | Failure:
+def read_completion(body: str, request_id: str, price_share: float = 1.0) -> Reply | Failure:
     """The reply in a chat completion's JSON, or a `bad_response` that says what is wrong with it."""
     try:
         answer = json.loads(body)
@@ -33,6 +35,7 @@ def read_completion(body: str, request_id: str) -> Reply | Failure:
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             reply_tokens=int(usage.get("completion_tokens") or 0),
             request_id=request_id or str(answer.get("id") or ""),
+            price_share=price_share,
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         return Failure(Reason.BAD_RESPONSE, f"no chat completion ({type(error).__name__}): {body[:100]!r}")

@@ -69,7 +69,7 @@ def request_fields(call: Call, revise: ReviseConfig) -> dict[str, Any]:
         "reply_tokens": sum(each.reply_tokens for each in replies),
         "request_id": reply.request_id,
         "repairs": max(0, len(replies) - 1),
-        "usd": sum(price_of(revise).usd(each.prompt_tokens, each.reply_tokens) for each in replies),
+        "usd": sum(price_of(revise).usd(each.prompt_tokens, each.reply_tokens) * each.price_share for each in replies),
     }
 
 

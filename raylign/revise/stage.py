@@ -1,5 +1,6 @@
 """The revision stage: every draft that can be improved goes to the reviser once. This acts; `intake` decides."""
 
+from functools import partial
 from typing import Any
 
 from raylign.config import LoopConfig
@@ -28,8 +29,9 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         raise InputError(f"{folder.path}/drafts holds no drafts", "run the sample stage first")
     total, revised = count_revisable(drafts_folder), revised_ids(revisions_folder)
     if len(revised) < total:
-        work, windows = Revising(config.revise, config.pairs.source), pending(drafts_folder, revised)
+        work = Revising(config.revise, config.pairs.source)
         with screen.stage("revise") as progress:
+            windows = partial(pending, drafts_folder, revised)
             ask_all(config, folder, revisions_folder, work, windows, len(revised), total, progress)
     figures = tally(revisions_folder)
     return {"revisions": sum(figures["status"].values()), **figures}

@@ -1,6 +1,6 @@
 """What the pool of actors does with one item: which request comes next, and the row its outcome makes. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from raylign.config import ReviseConfig
@@ -9,6 +9,9 @@ from raylign.revise.repair import next_request
 from raylign.revise.replies import Reply
 from raylign.revise.rows import Call, to_revision
 from raylign.revise.templates import load_template
+
+Windows = Callable[[], Iterable[Any]]
+"""Gives the items that wait as tables, one after another: each is read when the last is done with, each time anew."""
 
 
 class Work(Protocol):

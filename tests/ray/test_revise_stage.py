@@ -15,6 +15,7 @@ from raylign.pairs import stage as pairs_stage
 from raylign.parts import PartWriter, part_paths, read_records
 from raylign.records import Draft, Revision, content_id
 from raylign.revise import stage
+from raylign.revise.ledger import Ledger
 from raylign.revise.limiter import Ask, Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.run_folder import RunFolder
@@ -300,7 +301,7 @@ def test_a_limiter_that_was_restarted_gives_nothing_twice(tmp_path: Path) -> Non
     """Its buckets begin empty, and what was committed of the budget stays committed."""
     import ray
 
-    limiter = start_limiter(Limits(600, 10**9, max_usd=1.0), 0.0, tmp_path / "spend.json")
+    limiter = start_limiter(Limits(600, 10**9, max_usd=1.0), 0.0, Ledger(tmp_path))
     try:
         asks = [Ask(1, usd=0.03)] * 20
         first = ray.get(limiter.exchange.remote([], asks))

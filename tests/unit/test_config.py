@@ -59,6 +59,8 @@ def test_resolved_yaml_loads_to_the_same_configuration(tmp_path: Path) -> None:
         ("pairs.near_duplicate_threshold=0", "more than 0"),
         ("revise.base_url=localhost:8000", "http://"),
         ("revise.base_url=https://api.example.com/v1", "revise.model"),
+        ("revise.mode=batch", "set revise.base_url"),
+        ("revise.batch_discount=1.5", "at most 1"),
         ("revise.guideline='  '", "revise.guideline is empty"),
         ("revise.reply_format=json", "allowed: text, json_schema"),
         ("revise.reply_format=json_schema", "revise.template is 'guideline'"),

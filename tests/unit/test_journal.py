@@ -54,6 +54,20 @@ def test_every_reply_is_found_again_as_it_was(files: JournalFiles) -> None:
     assert Journal(files).replies(KEYS[:300]) == [reply(number) for number in range(300)], "also by the index files"
 
 
+def test_replies_kept_outside_of_an_event_loop_are_found_and_known_without_being_read(files: JournalFiles) -> None:
+    one = JournalWriter(files)
+    one.add_all([Entry(KEYS[number], reply(number)) for number in range(20)])
+    one.add_all([])
+    assert Journal(files).replies(KEYS[:20]) == [reply(number) for number in range(20)]
+    assert Journal(files).contains(KEYS[18:22]) == [True, True, False, False]
+
+
+def test_a_line_written_before_batches_were_known_is_a_reply_at_the_full_price(files: JournalFiles) -> None:
+    line = f'{{"key":"{KEYS[0]}","at":1.0,"text":"Since.","finish_reason":"stop","refusal":"","prompt_tokens":3,'
+    files.write("old-0.jsonl", f'{line}"reply_tokens":2,"request_id":"r"}}\n'.encode())
+    assert Journal(files).replies(KEYS[:1]) == [Reply("Since.", "stop", "", 3, 2, "r", price_share=1.0)]
+
+
 def test_what_others_add_later_is_seen_after_a_refresh(files: JournalFiles) -> None:
     keep(files, range(0, 10))
     journal = Journal(files)

@@ -18,6 +18,7 @@ WITHOUT_TORCH = [
     "raylign.sample.drafts",
     *(f"raylign.revise.{name}" for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies")),
     *(f"raylign.revise.{name}" for name in ("reasons", "failures", "secret", "repair", "rate", "budget", "headers")),
+    *(f"raylign.revise.{name}" for name in ("chat_request", "batch_plan", "batch_steps")),
     *(f"raylign.pairs.{name}" for name in ("filters", "allusion", "near_duplicates", "contrast", "build")),
     *(f"raylign.pairs.{name}" for name in ("candidates", "sources", "imported", "offpolicy")),
     *(f"raylign.judge.{name}" for name in ("comparisons", "verdict", "work", "outcome")),

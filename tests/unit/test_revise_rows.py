@@ -45,6 +45,14 @@ def test_a_reply_becomes_a_row_with_its_lineage() -> None:
     assert (row.attempts, row.prompt_tokens, row.reply_tokens, row.request_id) == (3, 20, 2, "request-1")
 
 
+def test_a_reply_out_of_a_batch_costs_its_share_of_the_price() -> None:
+    """20 tokens at $1 and 2 at $5 a million are $30e-6; a batch at half price charges $15e-6."""
+    revise = ReviseConfig(model="editor", usd_per_million_prompt_tokens=1.0, usd_per_million_reply_tokens=5.0)
+    reply = Reply("Since.", "stop", "", 20, 2, "request-1", price_share=0.5)
+    row = to_revision(DRAFT, Call(reply, 0, 0.0), revise, load_template(revise))
+    assert row.usd == pytest.approx(15e-6)
+
+
 def test_a_failure_becomes_a_row_with_its_reason() -> None:
     row = revision_of(Failure(Reason.BAD_REQUEST, "prompt too long"))
     assert (row.status, row.detail, row.revision, row.reply) == ("bad_request", "prompt too long", "", "")

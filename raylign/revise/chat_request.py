@@ -1,0 +1,35 @@
+"""The body of a chat request, the same for a call of its own and for a line of a batch file. Pure."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from raylign.records import Message
+
+
+def chat_request(
+    base_url: str,
+    model: str,
+    messages: list[Message],
+    max_tokens: int,
+    temperature: float,
+    response_format: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What an endpoint is asked with.
+
+    Args:
+        response_format: the API's own, such as a JSON schema; left out if None.
+    """
+    request: dict[str, Any] = {
+        "model": model,
+        "messages": messages,
+        "temperature": temperature,
+        limit_name(base_url): max_tokens,
+    }
+    if response_format is not None:
+        request["response_format"] = response_format
+    return request
+
+
+def limit_name(base_url: str) -> str:
+    """What the endpoint calls a reply's token limit: OpenAI retired `max_tokens`, most other servers know only that."""
+    return "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"

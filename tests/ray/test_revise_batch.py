@@ -1,0 +1,89 @@
+"""Batch mode through the whole stage on a real local Ray: the rows of calls, without the calls."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from provider import Provider
+from provider_batches import Batches, Fate
+
+from raylign.config import LoopConfig
+from raylign.parts import PartWriter, read_records
+from raylign.records import Draft, Revision, content_id
+from raylign.revise import stage
+from raylign.run_folder import RunFolder
+from raylign.screen import Screen
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+DRAFTS = 30
+
+
+def run_folder(path: Path) -> RunFolder:
+    drafts = [
+        Draft(
+            content_id("draft", number), f"p{number:04}", [{"role": "user", "content": f"Question {number:04}?"}],
+            "train", "set", f"A rather long answer to question {number:04}.", "target", "{}", 0, 5, 9, False, "ok", "",
+        )
+        for number in range(DRAFTS)
+    ]  # fmt: skip
+    with PartWriter(path / "drafts", Draft) as writer:
+        writer.add(drafts)
+    return RunFolder(path)
+
+
+def in_short(messages: list[dict[str, str]]) -> str:
+    found = re.search(r"Question \d{4}\?", messages[-1]["content"])
+    return f"In short, {found[0] if found else 'nothing'}"
+
+
+def configuration(provider: Provider, mode: str) -> LoopConfig:
+    config = LoopConfig()
+    config.revise.base_url, config.revise.model = provider.url, "editor"
+    config.revise.usd_per_million_prompt_tokens = config.revise.usd_per_million_reply_tokens = 10.0
+    config.revise.max_usd = 1.0
+    config.revise.actors_max = 1
+    config.revise.mode, config.revise.batch_requests, config.revise.batch_poll_seconds = mode, 12, 0.05
+    return config
+
+
+def revise(provider: Provider, folder: RunFolder, mode: str) -> tuple[dict[str, float], dict[str, Revision]]:
+    """The stage's figures, and its rows by draft."""
+    figures = stage.run(configuration(provider, mode), folder, Screen(io.StringIO()))
+    return figures, {row.draft_id: row for row in read_records(folder.path / "revisions", Revision)}
+
+
+def test_a_batch_makes_the_rows_of_calls_at_half_the_price_without_any_call(tmp_path: Path) -> None:
+    with Provider(reply=in_short) as provider:
+        called, rows_called = revise(provider, run_folder(tmp_path / "online"), "online")
+        assert provider.served["ok"] == DRAFTS
+    with Provider(reply=in_short, batches=Batches(seconds=0.3)) as provider:
+        folder = run_folder(tmp_path / "batch")
+        batched, rows = revise(provider, folder, "batch")
+        assert provider.arrivals == []
+        assert provider.batches is not None
+        assert len(provider.batches.made) == 3
+    same = ("id", "prompt_id", "status", "reply", "revision", "prompt_tokens", "reply_tokens", "template")
+    assert rows.keys() == rows_called.keys()
+    for draft_id, row in rows.items():
+        assert [getattr(row, name) for name in same] == [getattr(rows_called[draft_id], name) for name in same]
+    assert batched["status"] == called["status"] == {"ok": DRAFTS}
+    assert batched["usd"] == pytest.approx(called["usd"] / 2)
+    assert batched["attempts"] == 0
+    assert {row.request_id for row in rows.values()} == {f"req_{number}" for number in range(1, DRAFTS + 1)}
+
+
+def test_what_batches_leave_is_called_and_the_spending_of_both_is_one(tmp_path: Path) -> None:
+    """One request of the first batch fails; calls then bring it, and the next start knows what both ways cost."""
+    with Provider(reply=in_short, batches=Batches(fate=lambda number: Fate())) as provider:
+        provider.fault = lambda number, asked_before: (
+            "error_500" if "Question 0007?" in provider.last and not asked_before else ""
+        )
+        folder = run_folder(tmp_path)
+        figures, _ = revise(provider, folder, "batch")
+        assert figures["status"] == {"ok": DRAFTS}
+        assert figures["attempts"] == len(provider.arrivals) == 1
+        batches = sum(part["usd"] for part in folder.read_json("revisions/batches.json")["parts"])
+        calls = folder.read_json("revisions/spend.json")["committed_usd"]
+        assert 0.0 < calls < batches
+        assert batches + calls == pytest.approx(figures["usd"], abs=1e-6)
