@@ -16,6 +16,7 @@ _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 8
 _SOON_SECONDS = 0.05
 """How long to wait for a place or a settlement, whose time nobody knows."""
+_LEARNING_RATE = 0.05
 UNANSWERED_IN_A_ROW = 50
 """So many drafts given up one after another, over all actors, and no reply between: the endpoint is gone."""
 
@@ -93,6 +94,8 @@ class Figures:
 @dataclass(frozen=True)
 class _Lease:
     ask: Ask
+    tokens: float
+    """Taken for it from the bucket."""
     at: float
 
 
@@ -116,6 +119,8 @@ class Limiter:
         self.budget = Budget(self.limits.max_usd, self.spent_usd)
         self.leases: dict[int, _Lease] = {}
         self.paused_until = self.now
+        self.used_share = 1.0
+        """Of the tokens that requests may take, what they took lately: a lease takes so much ahead."""
         self.unanswered = 0
         self.stopped_by = ""
 
@@ -154,8 +159,10 @@ class Limiter:
             self._set_rates(now)
         if lease is not None:
             known = settlement.answered and settlement.tokens
-            used = settlement.tokens if known else lease.ask.tokens * (settlement.answered or settlement.uncertain)
-            self.tokens.give_back(lease.ask.tokens - used)
+            used = settlement.tokens if known else lease.tokens * (settlement.answered or settlement.uncertain)
+            self.tokens.give_back(lease.tokens - used)
+            if known:
+                self.used_share += _LEARNING_RATE * (used / lease.ask.tokens - self.used_share)
             self.budget.settle(lease.ask.usd, lease.ask.usd if settlement.uncertain else settlement.usd)
 
     def give_up(self, cause: str) -> None:
@@ -208,7 +215,11 @@ class Limiter:
         return ""
 
     def _wait_seconds(self, ask: Ask, now: float) -> float:
-        wait = max(self.paused_until - now, self.requests.wait_seconds(1), self.tokens.wait_seconds(ask.tokens))
+        wait = max(
+            self.paused_until - now,
+            self.requests.wait_seconds(1),
+            self.tokens.wait_seconds(ask.tokens * self.used_share),
+        )
         if self.limits.in_flight is not None and len(self.leases) >= self.limits.in_flight:
             wait = max(wait, _SOON_SECONDS)
         if not self.budget.fits(ask.usd):
@@ -217,10 +228,11 @@ class Limiter:
 
     def _take(self, ask: Ask, now: float) -> int:
         self.requests.level -= 1
-        self.tokens.level -= ask.tokens
+        tokens = ask.tokens * self.used_share
+        self.tokens.level -= tokens
         self.budget.reserve(ask.usd)
         self.next_lease += 1
-        self.leases[self.next_lease] = _Lease(ask, now)
+        self.leases[self.next_lease] = _Lease(ask, tokens, now)
         self.figures.sent += 1
         return self.next_lease
 

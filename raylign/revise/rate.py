@@ -5,29 +5,38 @@ Time is an argument, in seconds of any steady clock.
 
 
 class Bucket:
-    """`per_minute` units flow in evenly; holds at most one second's worth, and at least one unit.
+    """`per_minute` units flow in evenly, up to half a second's worth, and at least one unit.
 
-    So no minute sees more than the limit and that burst. More than the bucket holds may be taken from a full one; it
-    then has to fill from below zero: a large request starts no later than a small one, and the average still holds.
+    So no minute sees more than the limit and that burst. It is half of what providers usually tolerate: requests that
+    were let go evenly arrive in clumps. More than the bucket holds may be taken from a full one; it then has to fill
+    from below zero: a large request starts no later than a small one, and the average still holds.
     """
+
+    BURST_SECONDS = 0.5
+    RETURNED_SECONDS = 15.0
+    """Units that come back unused count beyond the burst, since time has paid for them, but no more than so much."""
 
     def __init__(self, per_minute: float, now: float, full: bool = True) -> None:
         self.at = now
-        self.level = 0.0
-        self.set_rate(per_minute, now)
+        self.per_second = per_minute / 60.0
         self.level = self.burst if full else 0.0
 
+    @property
+    def burst(self) -> float:
+        """Most units that time alone lets flow in."""
+        return max(1.0, self.per_second * self.BURST_SECONDS)
+
     def set_rate(self, per_minute: float, now: float) -> None:
-        """Let units flow in at another rate from now on."""
-        if self.level != 0.0 or self.at != now:
-            self.fill(now)
-        self.per_second = per_minute / 60.0
-        self.burst = max(1.0, self.per_second)
-        self.level = min(self.level, self.burst)
+        """Let units flow in at another rate from now on; at a lower one, what is left counts for less time ahead."""
+        self.fill(now)
+        before, self.per_second = self.per_second, per_minute / 60.0
+        if self.level > 0.0 and self.per_second < before:
+            self.level *= self.per_second / before
 
     def fill(self, now: float) -> None:
         """Bring the level up to `now`; a clock that went back adds nothing."""
-        self.level = min(self.burst, self.level + max(0.0, now - self.at) * self.per_second)
+        flowed_in = max(0.0, now - self.at) * self.per_second
+        self.level = max(self.level, min(self.burst, self.level + flowed_in))
         self.at = max(self.at, now)
 
     def wait_seconds(self, units: float) -> float:
@@ -36,7 +45,7 @@ class Bucket:
 
     def give_back(self, units: float) -> None:
         """Return units that were taken and not used; negative ones take what was used beyond."""
-        self.level = min(self.burst, self.level + units)
+        self.level = min(max(self.burst, self.per_second * self.RETURNED_SECONDS), self.level + units)
 
     def at_most(self, level: float) -> None:
         """Hold no more than this: the provider says how much is left."""

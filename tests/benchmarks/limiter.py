@@ -15,6 +15,7 @@ from revising import revising
 from raylign.config import ReviseConfig
 
 ACTORS = 8
+START_SECONDS = 20.0
 REQUESTS_PER_MINUTE = 3000
 TOKENS_PER_MINUTE = 150_000
 """Of the provider's own count, words: about 2,100 requests."""
@@ -28,11 +29,12 @@ def configuration(requests_per_minute: int, tokens_per_minute: int) -> ReviseCon
     )  # fmt: skip
 
 
-def wait_for_first(url: str) -> float:
-    """When the provider accepted its first call, on its clock."""
+def wait_for_start(url: str) -> float:
+    """When all actors are at work, on the provider's clock: a while after its first call, as they start in turn."""
     while not (accepted := ask(url, "/count")["accepted"]):
         time.sleep(0.2)
-    return float(accepted[0][0])
+    time.sleep(START_SECONDS)
+    return float(accepted[0][0]) + START_SECONDS
 
 
 def used(count: dict[str, Any], start: float, seconds: float, column: int | None) -> float:
@@ -48,9 +50,9 @@ def bound_by(kind: str, seconds: float) -> tuple[list[Figure], dict[str, Any]]:
     limits = {f"{kind}_per_minute": limit}
     revise = configuration(limit if by_requests else 10**6, 10**8 if by_requests else limit)
     with provider(latency_seconds=0.2, burst=limit / 60, **limits) as url:
-        drafts = int(seconds / 60 * (limit if by_requests else limit / 40) * 1.3) + 500
+        drafts = int((seconds + START_SECONDS) / 60 * (limit if by_requests else limit / 40) * 1.3) + 500
         with revising(url, revise, drafts):
-            start = wait_for_first(url)
+            start = wait_for_start(url)
             time.sleep(seconds)
             count = ask(url, "/count")
     share = used(count, start, seconds, None if by_requests else 1) / limit
@@ -65,10 +67,10 @@ def bound_by(kind: str, seconds: float) -> tuple[list[Figure], dict[str, Any]]:
 def halved(seconds: float) -> tuple[list[Figure], dict[str, Any]]:
     """The provider halves its limit without saying so; raylign only sees refusals."""
     revise = configuration(REQUESTS_PER_MINUTE, 10**8)
-    drafts = int(REQUESTS_PER_MINUTE * 3 * seconds / 60 * 1.2) + 500
+    drafts = int(REQUESTS_PER_MINUTE * (3 * seconds + START_SECONDS) / 60 * 1.2) + 500
     server = provider(latency_seconds=0.2, burst=REQUESTS_PER_MINUTE / 60, requests_per_minute=REQUESTS_PER_MINUTE)
     with server as url, revising(url, revise, drafts):
-        wait_for_first(url)
+        wait_for_start(url)
         time.sleep(seconds)
         at = ask(url, "/limits", {"requests_per_minute": REQUESTS_PER_MINUTE / 2})["at"]
         time.sleep(2 * seconds)
