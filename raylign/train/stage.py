@@ -8,6 +8,7 @@ from typing import Any
 
 from raylign.config.schema import LoopConfig, TrainConfig
 from raylign.errors import InputError, TrainingError, find_raylign_error
+from raylign.facts import cluster_waits
 from raylign.model import BUNDLED, resolve_model
 from raylign.parts import part_paths, read_records
 from raylign.records import Pair
@@ -48,7 +49,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         cure="add nodes, raise cluster.local_cpus, or lower train.workers or what each worker reserves",
     )
     job.progress_path.unlink(missing_ok=True)
-    with screen.stage("train") as progress:
+    with screen.stage("train", "step", cluster_waits) as progress:
         figures = _fit(job, folder, progress)
     if "refused" in figures:
         message, cure = figures["refused"]
