@@ -12,7 +12,8 @@ from pathlib import Path
 from raylign import __version__
 from raylign.config import LoopConfig, load_config
 from raylign.errors import ConfigError, InputError, find_raylign_error
-from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, TRAIN, Stage, preflight, run_stages
+from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, TRAIN, Stage, run_stages
+from raylign.preflight import preflight
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 from raylign.summary import in_words
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace, stages: Sequence[Stage]) -> None:
     config = load_config(options.config, options.overrides)
     out: Path = options.out
     existed = out.exists()
-    preflight(config, [stage for stage in stages if not (out / stage.folder / "done.json").exists()])
+    preflight(config, [stage for stage in stages if not (out / stage.folder / "done.json").exists()], out)
     folder = RunFolder.open(out, config, ["raylign", *options.arguments])
     with ExitStack() as resources:
         resources.callback(folder.close)

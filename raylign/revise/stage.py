@@ -12,16 +12,18 @@ import pyarrow.parquet as pq
 
 from raylign.config import LoopConfig, ReviseConfig
 from raylign.errors import InputError
+from raylign.facts import cluster_waits, reviser_waits
 from raylign.journal.files import JournalFiles
 from raylign.journal.index import load_index
 from raylign.parts import PartWriter, part_paths
 from raylign.records import Revision
-from raylign.revise.actors import CPUS_PER_ACTOR, Reach, revise_drafts
+from raylign.revise.actors import Reach, revise_drafts
 from raylign.revise.client import check_endpoint, read_key
 from raylign.revise.intake import Intake
 from raylign.revise.limiter import Figures, Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.revise.pending import count_revisable, pending, revised_ids
+from raylign.revise.pool import CPUS_PER_ACTOR
 from raylign.revise.templates import load_template
 from raylign.room import require_room
 from raylign.run_folder import RunFolder, write_json
@@ -53,7 +55,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
             cure="raise cluster.local_cpus, add nodes, or lower revise.actors_min",
         )
         with (
-            screen.stage("revise") as progress,
+            screen.stage("revise", "revision", cluster_waits) as progress,
             PartWriter(revisions_folder, Revision, rows_per_part=5000, seconds_per_part=15.0) as writer,
         ):
             progress.update(done, total, "reaching the reviser")
@@ -72,6 +74,7 @@ def _revise(
     key = read_key(config.revise.api_key_env)
     with _endpoint(config) as (base_url, served_name):
         limiter = start_limiter(_limits(config.revise), _spent(ledger), ledger)
+        progress.waits_for = lambda: reviser_waits(limiter, config.revise.max_in_flight)
         reach = Reach(base_url, served_name, key, limiter, journal.location, ray.put(load_index(journal)))
         intake = Intake(base_url, answered=done)
         try:

@@ -7,10 +7,11 @@ draft) and `guideline`. The file `repair` has one block for each template instea
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, TemplateError
 from jinja2 import Template as JinjaTemplate
 
 from raylign.config import ReviseConfig
+from raylign.errors import ConfigError
 from raylign.records import Message, canonical_json, content_id
 from raylign.revise.structured import RESPONSE_FORMAT
 
@@ -55,6 +56,30 @@ def load_template(revise: ReviseConfig) -> Template:
     """The template that the configuration names, in the variant for its reply format."""
     name = "clair_json" if revise.reply_format == "json_schema" else revise.template
     return Template(name, revise.guideline.strip())
+
+
+def check_template(template: Template) -> None:
+    """Raise a ConfigError where a request would lack what the reviser works on.
+
+    Every template must show the task; `guideline` its rule, and every other one the draft.
+    """
+    marks = {"task": "the-task-itself", "answer": "the-draft-itself"}
+    try:
+        request = template.messages([{"role": "user", "content": marks["task"]}], marks["answer"])
+    except (TemplateError, KeyError) as error:
+        raise ConfigError(
+            f"the template {template.name!r} cannot be filled in ({type(error).__name__}: {error})",
+            "it needs the blocks system and user, and may use task, answer and guideline",
+        ) from error
+    text = "\n".join(message["content"] for message in request)
+    needed = {"task": marks["task"]}
+    needed |= {"guideline": template.guideline} if template.name == "guideline" else {"answer": marks["answer"]}
+    missing = [name for name, shown in needed.items() if not shown or shown not in text]
+    if missing:
+        raise ConfigError(
+            f"the template {template.name!r} does not show {' and '.join(missing)}",
+            f"write {' and '.join('{{ ' + name + ' }}' for name in missing)} where the reviser is to read it",
+        )
 
 
 def render_conversation(conversation: list[Message]) -> str:
