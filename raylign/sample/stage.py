@@ -1,21 +1,26 @@
 """The sampling stage: Ray Data streams prompts through a pool of vLLM engines. This acts; `drafts` decides."""
 
 import os
+import time
 from collections import Counter
 from typing import Any
 
 from raylign.config import LoopConfig
 from raylign.engine import engine_arguments, engine_environment, logical_cpus_needed
 from raylign.errors import InputError, ModelError
+from raylign.facts import cluster_waits
 from raylign.model import resolve_model
 from raylign.parts import PartWriter, read_records, written_ids
 from raylign.records import Draft, Prompt
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
 from raylign.sample.drafts import sampling_parameters, to_draft
+from raylign.sample.speed import EngineSpeed
 from raylign.screen import Screen, StageProgress
 
-_OUTPUTS = ("prompt_id", "generated_text", "num_generated_tokens", "num_input_tokens", "__inference_error__")
+_TAKEN = "time_taken_llm"
+"""Seconds that a prompt spent in its engine."""
+_OUTPUTS = ("prompt_id", "generated_text", "num_generated_tokens", "num_input_tokens", "__inference_error__", _TAKEN)
 
 
 def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
@@ -34,6 +39,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     drafts_folder = folder.stage("drafts")
     drafted = written_ids(drafts_folder, "prompt_id")
     waiting = [prompt for prompt in prompts if prompt.id not in drafted]
+    speed = EngineSpeed(time.monotonic())
     if waiting:
         model = resolve_model(config.model)
         tokenizer = _load_tokenizer(model, config.trust_remote_code)
@@ -43,11 +49,15 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
             gpus=config.sample.engines_min * config.sample.gpus_per_engine,
             cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
         )
-        with screen.stage("sample") as progress, PartWriter(drafts_folder, Draft, rows_per_part=500) as writer:
+        with (
+            screen.stage("sample", "draft", cluster_waits) as progress,
+            PartWriter(drafts_folder, Draft, rows_per_part=500) as writer,
+        ):
             rows = [{"prompt_id": prompt.id, "tokenized_prompt": _token_ids(tokenizer, prompt)} for prompt in waiting]
             dataset = _processor(config, model)(_dataset(rows, config.sample.batch_size))
-            _collect(dataset, config, waiting, len(prompts), writer, progress)
-    return _figures(read_records(drafts_folder, Draft))
+            _collect(dataset, config, waiting, len(prompts), writer, progress, speed)
+    # The speed is this start's alone: where an earlier one drafted everything, there is none to tell.
+    return _figures(read_records(drafts_folder, Draft)) | speed.figures()
 
 
 def _token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
@@ -65,7 +75,13 @@ def _dataset(rows: list[dict[str, Any]], batch_size: int) -> Any:
 
 
 def _collect(
-    dataset: Any, config: LoopConfig, waiting: list[Prompt], total: int, writer: PartWriter, progress: StageProgress
+    dataset: Any,
+    config: LoopConfig,
+    waiting: list[Prompt],
+    total: int,
+    writer: PartWriter,
+    progress: StageProgress,
+    speed: EngineSpeed,
 ) -> None:
     by_id = {prompt.id: prompt for prompt in waiting}
     done, tokens = total - len(waiting), 0
@@ -77,7 +93,9 @@ def _collect(
         ]
         writer.add(drafts)
         done += len(drafts)
-        tokens += sum(draft.answer_tokens for draft in drafts)
+        made = sum(draft.answer_tokens for draft in drafts)
+        speed.add(time.monotonic(), made, max((float(output.get(_TAKEN) or 0) for output in outputs), default=0.0))
+        tokens += made
         progress.update(done, total, f"{tokens} tokens")
 
 

@@ -13,11 +13,16 @@ WITHOUT_TORCH = [
     "raylign.records",
     "raylign.summary",
     "raylign.engine",
+    *(f"raylign.{name}" for name in ("bootstrap", "waiting", "watchdog", "preflight.needs", "sample.speed")),
+    *(f"raylign.plan.{name}" for name in ("totals", "estimate", "measure", "words")),
     *(f"raylign.{name}" for name in ("language", "refusal", "repetition")),
     *(f"raylign.prompts.{name}" for name in ("prompt_set", "normalise")),
     "raylign.sample.drafts",
     *(f"raylign.revise.{name}" for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies")),
-    *(f"raylign.revise.{name}" for name in ("reasons", "failures", "secret", "repair", "rate", "budget", "headers")),
+    *(
+        f"raylign.revise.{name}"
+        for name in ("reasons", "failures", "secret", "repair", "rate", "budget", "headers", "pool")
+    ),
     *(f"raylign.pairs.{name}" for name in ("filters", "allusion", "near_duplicates", "contrast", "build")),
     "raylign.ids",
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
