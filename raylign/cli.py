@@ -15,7 +15,7 @@ from raylign import __version__
 from raylign.config import LoopConfig, load_config
 from raylign.errors import ConfigError, InputError, find_raylign_error
 from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, REVISE, SAMPLE, TRAIN, Stage, run_stages
-from raylign.preflight import preflight
+from raylign.preflight import preflight, preflight_serving
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 from raylign.summary import in_words
@@ -144,6 +144,7 @@ def _has_output(out: Path) -> bool:
 def _serve(options: argparse.Namespace) -> None:
     run: Path = options.run
     config = _config_of(run, options.overrides)
+    preflight_serving(config)
     from raylign.serve.stage import serve_run
 
     serve_run(config, run, Screen())

@@ -18,8 +18,10 @@ from raylign.preflight.needs import check_room, need_of
 from raylign.preflight.places import check_cluster, check_journal, check_model, check_writable
 from raylign.revise.templates import check_template, load_template
 
-NETWORK_SECONDS = 8.0
-"""For everything that is asked over the network together, so that a refusal comes within ten."""
+NETWORK_SECONDS = 6.0
+"""For everything that is asked over the network together: with what Python takes to start, a refusal comes in ten."""
+_ENDPOINT_SECONDS = 5.5
+"""For one request to an endpoint: a little less, for its own words on what went wrong are the better ones."""
 
 Check = tuple[str, Callable[[], None]]
 """What is asked, for a person, and the asking."""
@@ -46,8 +48,24 @@ def preflight(config: LoopConfig, stages: Sequence[Stage], out: Path) -> None:
         check_template(load_template(config.revise))
     address = config.cluster.address or os.environ.get("RAY_ADDRESS")
     if not address:
-        _check_local_room(config, stages)
+        serves = (REVISE in stages and config.revise.base_url is None) or (
+            EVALUATE in stages and config.evaluate.base_url is None
+        )
+        _check_this_machine(config, [stage.name for stage in stages], serves)
     together(_network_checks(config, stages, address, out), NETWORK_SECONDS)
+
+
+def preflight_serving(config: LoopConfig) -> None:
+    """Find out before Ray starts what would keep `raylign serve` from hosting both models of a run.
+
+    Raises:
+        ModelError, ConfigError, PlanError: as in `preflight`.
+    """
+    check_model(config.model, "model", config.trust_remote_code)
+    if address := config.cluster.address or os.environ.get("RAY_ADDRESS"):
+        together([(f"the Ray cluster at {address}", lambda: check_cluster(address))], NETWORK_SECONDS)
+    else:
+        _check_this_machine(config, ["serve"], serves=True)
 
 
 def together(checks: Sequence[Check], seconds: float) -> None:
@@ -98,14 +116,13 @@ def _check_models(config: LoopConfig, stages: Sequence[Stage]) -> None:
         check_model(config.revise.model, "revise.model", config.trust_remote_code)
 
 
-def _check_local_room(config: LoopConfig, stages: Sequence[Stage]) -> None:
+def _check_this_machine(config: LoopConfig, stages: Sequence[str], serves: bool) -> None:
+    """Whether a private local cluster has room for these stages, and whether the port is free where it `serves`."""
     gpus = local_gpus()
     for stage in stages:
-        if need := need_of(stage.name, config):
+        if need := need_of(stage, config):
             check_room(need, config.cluster.local_cpus, gpus)
-    if (REVISE in stages and config.revise.base_url is None) or (
-        EVALUATE in stages and config.evaluate.base_url is None
-    ):
+    if serves:
         from raylign.serve.host import choose_port
 
         choose_port(config.serve.host, config.serve.port)
@@ -127,10 +144,10 @@ def _network_checks(config: LoopConfig, stages: Sequence[Stage], address: str | 
 
 
 def _endpoint(field: str, base_url: str, models: list[str], api_key_env: str | None) -> Check:
-    def check() -> None:
-        from raylign.revise.client import check_endpoint
+    from raylign.revise.client import check_endpoint
 
+    def check() -> None:
         for model in models:
-            check_endpoint(base_url, model, api_key_env, timeout_seconds=NETWORK_SECONDS)
+            check_endpoint(base_url, model, api_key_env, timeout_seconds=_ENDPOINT_SECONDS)
 
     return f"{field} {base_url}", check

@@ -1,6 +1,6 @@
 """What each stage asks of the cluster at the least, in logical CPUs and GPUs, and by which keys. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raylign.config import LoopConfig
 from raylign.engine import HELPER_CPUS, logical_cpus_needed
@@ -26,8 +26,8 @@ class Need:
 
 
 def need_of(stage: str, config: LoopConfig) -> Need | None:
-    """The need of a stage by its name, None where it runs without Ray."""
-    found = {"sample": _sample, "revise": _revise, "train": _train, "evaluate": _evaluate}.get(stage)
+    """The need of a stage, or of the `serve` command, by its name; None where it runs without Ray."""
+    found = {"sample": _sample, "revise": _revise, "train": _train, "evaluate": _evaluate, "serve": _serve}.get(stage)
     return found(config) if found else None
 
 
@@ -46,7 +46,7 @@ def check_room(need: Need, local_cpus: float, local_gpus: int | None) -> None:
         )
     if local_gpus is not None and need.gpus > local_gpus:
         raise PlanError(
-            f"{need.stage} needs {need.gpus:g} GPUs ({need.gpus_by}) and this machine has {local_gpus}, with neither "
+            f"{need.stage} needs {need.gpus:g} GPU(s) ({need.gpus_by}) and this machine has {local_gpus}, with neither "
             "cluster.address nor RAY_ADDRESS set",
             f"name a cluster that has GPUs in one of these, or run on CPU with {need.without_gpus}",
         )
@@ -91,16 +91,21 @@ def _train(config: LoopConfig) -> Need:
 
 
 def _evaluate(config: LoopConfig) -> Need:
-    """Serving both models, or afterwards one task that scores their answers."""
-    cpus, gpus, by = 1.0, float(min(1, config.serve.gpus_per_replica)), "one task that scores the answers"
+    """Serving both models, and only afterwards one task that scores their answers; without the first, that task."""
     if config.evaluate.base_url is None:
-        serving_cpus, gpus = room_needed(2, config.serve)
-        cpus, by = max(cpus, serving_cpus), "to serve both models"
+        return replace(_serve(config), stage="evaluating")
+    gpus = float(min(1, config.serve.gpus_per_replica))
+    by = "one task that scores the answers"
+    return Need("evaluating", 1.0, gpus, by, by, "", "serve.gpus_per_replica=0")
+
+
+def _serve(config: LoopConfig) -> Need:
+    cpus, gpus = room_needed(2, config.serve)
     return Need(
-        "evaluating",
+        "serving",
         cpus,
         gpus,
-        by,
+        "both models and the router before them",
         _serving(2, config),
         "serve.replicas_min or serve.threads_per_replica",
         "serve.gpus_per_replica=0",

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from raylign.config import LoopConfig
+from raylign.config import LoopConfig, SampleConfig
 from raylign.engine import engine_arguments, engine_environment, logical_cpus_needed
 from raylign.errors import InputError, ModelError
 from raylign.facts import cluster_waits
@@ -41,23 +41,29 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     waiting = [prompt for prompt in prompts if prompt.id not in drafted]
     speed = EngineSpeed(time.monotonic())
     if waiting:
-        model = resolve_model(config.model)
-        tokenizer = _load_tokenizer(model, config.trust_remote_code)
-        require_room(
-            "sampling",
-            cpus=logical_cpus_needed(config.sample.engines_min, config.sample.cpus_per_engine),
-            gpus=config.sample.engines_min * config.sample.gpus_per_engine,
-            cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
-        )
         with (
             screen.stage("sample", "draft", cluster_waits) as progress,
             PartWriter(drafts_folder, Draft, rows_per_part=500) as writer,
         ):
+            progress.update(len(drafted), len(prompts), "loading the tokenizer")
+            model = resolve_model(config.model)
+            tokenizer = _load_tokenizer(model, config.trust_remote_code)
+            _require_room(config.sample)
             rows = [{"prompt_id": prompt.id, "tokenized_prompt": _token_ids(tokenizer, prompt)} for prompt in waiting]
             dataset = _processor(config, model)(_dataset(rows, config.sample.batch_size))
             _collect(dataset, config, waiting, len(prompts), writer, progress, speed)
     # The speed is this start's alone: where an earlier one drafted everything, there is none to tell.
     return _figures(read_records(drafts_folder, Draft)) | speed.figures()
+
+
+def _require_room(sample: SampleConfig) -> None:
+    cpus_per_engine = sample.cpus_per_engine * max(1, sample.gpus_per_engine)  # reserved beside each GPU
+    require_room(
+        "sampling",
+        cpus=logical_cpus_needed(sample.engines_min, cpus_per_engine),
+        gpus=sample.engines_min * sample.gpus_per_engine,
+        cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
+    )
 
 
 def _token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
