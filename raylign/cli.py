@@ -26,7 +26,9 @@ _STOPPED = 130  # what a shell reports for a program ended by Ctrl-C
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command; returns the exit code: 0 done, 1 a fault of raylign's own, 2 mend the input, 130 stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:  # told by the sub-command, whose usage is the one that helps
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     options.arguments = arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as cleanly as Ctrl-C
     try:
@@ -52,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, parser=sub)
         return sub
 
     def add_run(name: str, stages: Sequence[Stage], text: str) -> None:
