@@ -4,15 +4,18 @@ import argparse
 import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from raylign import __version__
 from raylign.config import LoopConfig, load_config
 from raylign.errors import ConfigError, InputError, find_raylign_error
-from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, TRAIN, Stage, preflight, run_stages
+from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, REVISE, SAMPLE, TRAIN, Stage, run_stages
+from raylign.preflight import preflight, preflight_serving
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 from raylign.summary import in_words
@@ -23,7 +26,9 @@ _STOPPED = 130  # what a shell reports for a program ended by Ctrl-C
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command; returns the exit code: 0 done, 1 a fault of raylign's own, 2 mend the input, 130 stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:  # told by the sub-command, whose usage is the one that helps
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     options.arguments = arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as cleanly as Ctrl-C
     try:
@@ -49,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, parser=sub)
         return sub
 
     def add_run(name: str, stages: Sequence[Stage], text: str) -> None:
@@ -62,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     add_run("pairs", MAKE_PAIRS, "make preference pairs, by CLAIR or as pairs.source says")
     add_run("train", (TRAIN,), "align the model on the pairs of the run folder, or of train.pairs")
     add_run("evaluate", (PROMPTS, EVALUATE), "compare base and aligned model on held-out prompts")
+    plan = add("plan", _plan, "measure a few prompts, then state what all take: requests, tokens, dollars, hours")
+    plan.add_argument("--config", type=Path, help="YAML file, as for a run")
+    plan.add_argument("--sample", type=int, default=16, metavar="N", help="prompts to measure, at least 8; default 16")
+    plan.add_argument("--out", type=Path, metavar="DIR", help="folder of the plan; default: a new temporary one")
+    plan.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. revise.requests_per_minute=500")
     serve = add("serve", _serve, "serve base and aligned model of a run behind one OpenAI-compatible endpoint")
     serve.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="folder of a finished run")
     serve.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. serve.port=9000")
@@ -72,27 +82,61 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, stages: Sequence[Stage]) -> None:
+    config, out = load_config(options.config, options.overrides), options.out
+
+    def work(folder: RunFolder, screen: Screen) -> list[str]:
+        summary = run_stages(config, folder, screen, stages)
+        from raylign.report.stage import write_report
+
+        page = write_report(folder)
+        return [*in_words(summary), f"summary   {out / 'summary.json'}", f"report    {page}"]
+
+    _work_in(out, config, options.arguments, stages, work, existed=out.exists())
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from raylign.plan.stage import FEWEST, marks, run_plan
+
+    if options.sample < FEWEST:
+        raise InputError(f"--sample is {options.sample}", f"it must be at least {FEWEST}, for an interval to mean much")
     config = load_config(options.config, options.overrides)
-    out: Path = options.out
-    existed = out.exists()
-    preflight(config, [stage for stage in stages if not (out / stage.folder / "done.json").exists()])
-    folder = RunFolder.open(out, config, ["raylign", *options.arguments])
+    existed, temporary = options.out is not None and options.out.exists(), options.out is None
+    out = options.out = options.out or Path(tempfile.mkdtemp(prefix="raylign-plan-"))
+
+    def work(folder: RunFolder, screen: Screen) -> list[str]:
+        return run_plan(config, folder, screen, options.sample)
+
+    try:
+        _work_in(out, config, options.arguments, (SAMPLE, REVISE), work, existed, marks(options.sample))
+    finally:
+        if temporary:
+            with suppress(OSError):  # it goes only where it is empty: refused before anything was written
+                out.rmdir()
+
+
+def _work_in(
+    out: Path,
+    config: LoopConfig,
+    arguments: list[str],
+    stages: Sequence[Stage],
+    work: Callable[[RunFolder, Screen], list[str]],
+    existed: bool,
+    marks: dict[str, Any] | None = None,
+) -> None:
+    """Do the work in a run folder after the checks of its stages, and show the lines it returns."""
+    preflight(config, [stage for stage in stages if not (out / stage.folder / "done.json").exists()], out)
+    folder = RunFolder.open(out, config, ["raylign", *arguments], marks)
     with ExitStack() as resources:
         resources.callback(folder.close)
         screen = resources.enter_context(Screen.quieten(out / "logs" / "driver.log"))
         try:
-            summary = run_stages(config, folder, screen, stages)
+            lines = work(folder, screen)
         except Exception as error:
             if find_raylign_error(error) is not None and not existed and not _has_output(out):
                 shutil.rmtree(out, ignore_errors=True)  # nothing was made yet: leave nothing half-written
             raise
-        from raylign.report.stage import write_report
-
-        page = write_report(folder)
-        for line in in_words(summary):
+        for line in lines:
             screen.say(line)
-        screen.say(f"summary   {out / 'summary.json'}")
-        screen.say(f"report    {page}")
 
 
 def _has_output(out: Path) -> bool:
@@ -102,6 +146,7 @@ def _has_output(out: Path) -> bool:
 def _serve(options: argparse.Namespace) -> None:
     run: Path = options.run
     config = _config_of(run, options.overrides)
+    preflight_serving(config)
     from raylign.serve.stage import serve_run
 
     serve_run(config, run, Screen())

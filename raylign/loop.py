@@ -9,8 +9,6 @@ from typing import Any
 
 from raylign.config import LoopConfig
 from raylign.errors import InputError
-from raylign.model import resolve_model
-from raylign.prompts.readers import locate
 from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen
 from raylign.session import ray_session
@@ -52,28 +50,6 @@ def needed(config: LoopConfig, stages: Sequence[Stage]) -> list[Stage]:
     return [stage for stage in stages if stage not in _NOT_OF_SOURCE[config.pairs.source]]
 
 
-def preflight(config: LoopConfig, stages: Sequence[Stage]) -> None:
-    """Find out what cannot work before anything starts or is written.
-
-    Raises:
-        InputError: there are no pairs to import.
-        ModelError: a model folder is missing.
-        EndpointError: the reviser or the evaluation endpoint is down, refuses the key, or lacks the model.
-    """
-    stages = needed(config, stages)
-    if PAIRS in stages and config.pairs.source == "offpolicy":
-        locate(config.offpolicy.path or "", "offpolicy")
-    if {SAMPLE, TRAIN, EVALUATE} & set(stages):
-        resolve_model(config.model)
-    if {REVISE, JUDGE} & set(stages):
-        if config.revise.base_url is None:
-            resolve_model(config.revise.model)
-        else:
-            _check_endpoint(config.revise.base_url, [config.revise.model], config.revise.api_key_env)
-    if EVALUATE in stages and config.evaluate.base_url is not None:
-        _check_endpoint(config.evaluate.base_url, ["base", "aligned"], config.evaluate.api_key_env)
-
-
 def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Sequence[Stage]) -> dict[str, Any]:
     """Run the stages that are not finished yet, in order; returns and writes the summary of the whole folder."""
     with ExitStack() as resources:
@@ -83,7 +59,9 @@ def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Se
                 screen.say(f"{stage.name:<9} finished before ({done['seconds']:.0f} s), skipped")
                 continue
             if stage.needs_ray and not ray_is_up:
-                resources.enter_context(ray_session(config.cluster, folder.path / "logs"))
+                with screen.stage("ray") as progress:
+                    progress.update(0, 1, "starting a private cluster, or connecting to the one named")
+                    resources.enter_context(ray_session(config.cluster, folder.path / "logs"))
                 ray_is_up = True
             _run_stage(config, folder, screen, stage)
     summary = summarise({stage.name: done for stage in LOOP if (done := folder.finished(stage.folder))})
@@ -100,13 +78,6 @@ def _run_stage(config: LoopConfig, folder: RunFolder, screen: Screen, stage: Sta
     folder.log_metrics(stage.name, event="finished", seconds=round(seconds, 1))
     counts = ", ".join(f"{name} {value}" for name, value in figures.items() if isinstance(value, int | str))
     screen.say(f"{stage.name:<9} done in {seconds:.0f} s: {counts}")
-
-
-def _check_endpoint(base_url: str, models: list[str], api_key_env: str | None) -> None:
-    from raylign.revise.client import check_endpoint
-
-    for model in models:
-        check_endpoint(base_url, model, api_key_env)
 
 
 def require_finished(folder: RunFolder, *stages: Stage) -> None:

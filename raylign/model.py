@@ -43,6 +43,11 @@ def resolve_model(name: str) -> str:
     return str(folder.resolve())
 
 
+def check_bundled() -> None:
+    """Raise a ModelError where the package that carries the bundled model's weights is not installed."""
+    _gguf_path()
+
+
 def cache_folder() -> Path:
     """Where raylign keeps what it makes once per user: $RAYLIGN_CACHE, else the XDG cache directory."""
     if chosen := os.environ.get("RAYLIGN_CACHE"):

@@ -21,6 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from raylign import __version__
 from raylign.config import LoopConfig, difference, to_yaml
 from raylign.errors import InputError, RunFolderError
@@ -43,8 +45,13 @@ class RunFolder:
         self._lock: IO[str] | None = None
 
     @classmethod
-    def open(cls, path: Path, config: LoopConfig, command: list[str]) -> "RunFolder":
+    def open(
+        cls, path: Path, config: LoopConfig, command: list[str], marks: dict[str, Any] | None = None
+    ) -> "RunFolder":
         """Create the folder, or take up the run in it.
+
+        Args:
+            marks: Further keys beside the configuration, by which a folder that holds no whole run differs from one.
 
         Raises:
             InputError: the folder cannot be created or written.
@@ -58,7 +65,7 @@ class RunFolder:
             raise InputError(
                 f"--out {path} cannot be written: {error.strerror or error}", "name a folder that you may write to"
             ) from error
-        resolved = to_yaml(config)
+        resolved = to_yaml(config) + (yaml.safe_dump(marks) if marks else "")
         config_path = path / "config.yaml"
         if config_path.exists():
             changes = difference(config_path.read_text(encoding="utf-8"), resolved)

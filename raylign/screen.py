@@ -7,7 +7,7 @@ components print there, and keeps the person's screen on a duplicate.
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,17 +15,30 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from raylign.watchdog import Watchdog
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
-class StageProgress:
-    """How far one stage has come."""
+def _nothing_known() -> str:
+    return ""
 
-    def __init__(self, screen: "Screen", name: str) -> None:
+
+class StageProgress:
+    """How far one stage has come, and since when it has come no further."""
+
+    def __init__(
+        self, screen: "Screen", name: str, unit: str = "", waits_for: Callable[[], str] = _nothing_known
+    ) -> None:
         self.screen = screen
         self.name = name
+        self.unit = unit
+        self.waits_for = waits_for
+        """Asked by the watchdog; a stage that learns more on the way replaces it."""
+        self.done = 0
+        self.note = ""
         self.started = time.monotonic()
-        self.line_at = self.started
+        self.line_at = self.changed_at = self.started
         self.bar: Progress | None = None
         if screen.console.is_terminal:
             columns = (
@@ -41,6 +54,8 @@ class StageProgress:
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Say how much of the work is done; `note` is a few words of what matters now."""
+        if (done, note) != (self.done, self.note):
+            self.done, self.note, self.changed_at = done, note, time.monotonic()
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total, note=note)
         elif time.monotonic() - self.line_at >= SECONDS_BETWEEN_LINES:
@@ -64,12 +79,22 @@ class Screen:
         self.console.print(text)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[StageProgress]:
-        """Show a stage's progress while the block runs."""
-        progress = StageProgress(self, name)
+    def stage(
+        self, name: str, unit: str = "", waits_for: Callable[[], str] = _nothing_known
+    ) -> Iterator[StageProgress]:
+        """Show a stage's progress while the block runs, and say so when there is none for a while.
+
+        Args:
+            unit: What is counted, such as `draft`.
+            waits_for: What the stage waits for right now, in a few words; called from another thread.
+        """
+        progress = StageProgress(self, name, unit, waits_for)
+        watchdog = Watchdog(progress, self.say)
+        watchdog.start()
         try:
             yield progress
         finally:
+            watchdog.stop()
             progress.close()
 
     @classmethod

@@ -11,6 +11,7 @@ from raylign.config import LoopConfig
 from raylign.errors import EndpointError, InputError
 from raylign.evaluate.compare import Score, figures, paired
 from raylign.evaluate.rows import SIDES, Answer, Question, Side, latest, questions, sampling_text
+from raylign.facts import cluster_waits
 from raylign.model import resolve_model
 from raylign.parts import PartWriter, read_records
 from raylign.records import Prompt
@@ -32,7 +33,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     checkpoint = _checkpoint(folder)
     asked = _questions(config, folder, checkpoint)
     answers_folder = folder.path / "evaluate" / "answers"
-    with screen.stage("evaluate") as progress:
+    with screen.stage("evaluate", "answer", cluster_waits) as progress:
         _answer(config, checkpoint, asked, answers_folder, progress.update)
         answers = latest(read_records(answers_folder, Answer))
         both = paired(asked, answers)

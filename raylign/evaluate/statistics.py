@@ -5,16 +5,12 @@ together: what varies between prompts and is common to both models cancels out. 
 intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
-_INDICES_AT_A_TIME = 2**22
-"""Bounds memory: resamples are drawn in chunks of at most this many prompt indices (32 MiB)."""
+from raylign.bootstrap import Floats, resampled_sums
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def relative_change(
     value = _percent(base.sum(), aligned.sum())
     if base.size == 1:
         return Estimate(value, reason="one prompt gives no interval")
-    totals = _resampled_sums(np.stack([base, aligned]), resamples, seed)
+    totals = resampled_sums(np.stack([base, aligned]), resamples, seed)
     if np.any(totals[0] == 0):
         return Estimate(value, reason="the base values of some resamples sum to zero")
     return _with_interval(value, 100.0 * (totals[1] - totals[0]) / totals[0], confidence)
@@ -74,7 +70,7 @@ def mean_difference(
     value = float(difference.mean())
     if base.size == 1:
         return Estimate(value, reason="one prompt gives no interval")
-    totals = _resampled_sums(difference[np.newaxis, :], resamples, seed)
+    totals = resampled_sums(difference[np.newaxis, :], resamples, seed)
     return _with_interval(value, totals[0] / base.size, confidence)
 
 
@@ -105,19 +101,6 @@ def _paired(base_N: Sequence[float], aligned_N: Sequence[float]) -> tuple[Floats
 
 def _percent(base: float, aligned: float) -> float:
     return float(100.0 * (aligned - base) / base)
-
-
-def _resampled_sums(values_KN: Floats, resamples: int, seed: int) -> Floats:
-    """Sums of K quantities over each resample of the N prompts, drawn with replacement: [K, resamples]."""
-    chunks = [values_KN[:, indices].sum(axis=2) for indices in _index_chunks(values_KN.shape[1], resamples, seed)]
-    return np.concatenate(chunks, axis=1)
-
-
-def _index_chunks(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    generator = np.random.default_rng(seed)
-    rows = max(1, _INDICES_AT_A_TIME // count)
-    for start in range(0, resamples, rows):
-        yield generator.integers(0, count, size=(min(rows, resamples - start), count))
 
 
 def _with_interval(value: float, resampled: Floats, confidence: float) -> Estimate:

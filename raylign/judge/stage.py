@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from raylign.config import LoopConfig
 from raylign.errors import InputError
+from raylign.facts import cluster_waits
 from raylign.judge.outcome import agreement
 from raylign.judge.work import Judging
 from raylign.parts import read_records, written_ids
@@ -39,7 +40,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     waiting = [comparison for comparison in comparisons if comparison.id not in judged]
     if waiting:
         done, total = len(comparisons) - len(waiting), len(comparisons)
-        with screen.stage("judge") as progress:
+        with screen.stage("judge", "judgement", cluster_waits) as progress:
             windows = partial(_windows, waiting)
             ask_all(config, folder, judgements_folder, judging, windows, done, total, progress)
     judgements: list[Judgement] = read_records(judgements_folder, Judgement)

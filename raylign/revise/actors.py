@@ -21,6 +21,7 @@ from raylign.revise.failures import Failure, explain_fatal, explain_gone
 from raylign.revise.headers import StatedLimits
 from raylign.revise.limiter import Ask, Settlement, estimate_tokens
 from raylign.revise.limiter_actor import JobStoppedError, LeaseDesk, RefusedError
+from raylign.revise.pool import CPUS_PER_ACTOR
 from raylign.revise.reasons import TRANSIENT, Reason
 from raylign.revise.replies import Reply
 from raylign.revise.retry import retry_delay
@@ -29,7 +30,6 @@ from raylign.revise.secret import Secret
 from raylign.revise.templates import request_key
 from raylign.revise.work import Work
 
-CPUS_PER_ACTOR = 0.5
 _BLOCKS_AT_ONCE = 8
 """Blocks are small beside an actor's places, so that a place freed by a quick reply is soon taken again …"""
 _FEWEST_ROWS = 4

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raylign.config import LoopConfig, ReviseConfig
+from raylign.facts import reviser_waits
 from raylign.journal.files import JournalFiles
 from raylign.journal.index import load_index
 from raylign.parts import PartWriter, part_paths
-from raylign.revise.actors import CPUS_PER_ACTOR, Reach, run_pool
+from raylign.revise.actors import Reach, run_pool
 from raylign.revise.batch import fill_journal
 from raylign.revise.batch_files import batches_usd
 from raylign.revise.client import check_endpoint, read_key
@@ -23,6 +24,7 @@ from raylign.revise.intake import Intake
 from raylign.revise.ledger import Ledger
 from raylign.revise.limiter import Limits
 from raylign.revise.limiter_actor import start_limiter
+from raylign.revise.pool import CPUS_PER_ACTOR
 from raylign.revise.progress import Progress
 from raylign.revise.work import Windows, Work
 from raylign.room import require_room
@@ -77,6 +79,7 @@ def ask_all(
             fill_journal(config.revise, work, windows, rows_folder, journal, key, Ledger(rows_folder).read(), say)
         ledger = Ledger(rows_folder, batches_usd(rows_folder))
         limiter = start_limiter(_limits(config.revise), ledger.read(), ledger)
+        progress.waits_for = lambda: reviser_waits(limiter, config.revise.max_in_flight)
         reach = Reach(base_url, served_name, key, limiter, journal.location, ray.put(load_index(journal)))
         intake, words = Intake(base_url, done), Progress(config.revise.requests_per_minute, work.verb)
         try:

@@ -89,6 +89,9 @@ class Figures:
     in_flight: int = 0
     share: float = 1.0
     """Of the configured rate that is in use, lowered by refusals."""
+    held_by: str = ""
+    """What the request next in line waited for when it last asked: `pause`, `requests`, `tokens`, `places`, `budget`;
+    empty where it was granted."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,10 @@ class Limiter:
             if self.stopped_by:
                 return Grant(tuple(granted), stopped=self.stopped_by)
             if wait := self._wait_seconds(ask, now):
+                self.figures.held_by = self._held_by(ask, now)
                 return Grant(tuple(granted), wait_seconds=wait)
             granted.append(self._take(ask, now))
+            self.figures.held_by = ""
         return Grant(tuple(granted))
 
     def settle(self, settlement: Settlement, now: float) -> None:
@@ -225,6 +230,19 @@ class Limiter:
         if not self.budget.fits(ask.usd):
             wait = max(wait, _SOON_SECONDS)
         return wait if wait > 1e-9 else 0.0  # rounding must not send a caller round again for nothing
+
+    def _held_by(self, ask: Ask, now: float) -> str:
+        """Of all that a request waits for, what takes longest."""
+        if not self.budget.fits(ask.usd):
+            return "budget"
+        if self.limits.in_flight is not None and len(self.leases) >= self.limits.in_flight:
+            return "places"
+        waits = {
+            "pause": self.paused_until - now,
+            "requests": self.requests.wait_seconds(1),
+            "tokens": self.tokens.wait_seconds(ask.tokens),
+        }
+        return max(waits, key=lambda name: waits[name])
 
     def _take(self, ask: Ask, now: float) -> int:
         self.requests.level -= 1

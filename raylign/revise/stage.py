@@ -5,6 +5,7 @@ from typing import Any
 
 from raylign.config import LoopConfig
 from raylign.errors import InputError
+from raylign.facts import cluster_waits
 from raylign.parts import part_paths
 from raylign.revise.asking import ask_all, tally
 from raylign.revise.pending import count_revisable, pending, revised_ids
@@ -30,7 +31,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     total, revised = count_revisable(drafts_folder), revised_ids(revisions_folder)
     if len(revised) < total:
         work = Revising(config.revise, config.pairs.source)
-        with screen.stage("revise") as progress:
+        with screen.stage("revise", "revision", cluster_waits) as progress:
             windows = partial(pending, drafts_folder, revised)
             ask_all(config, folder, revisions_folder, work, windows, len(revised), total, progress)
     figures = tally(revisions_folder)

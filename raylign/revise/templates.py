@@ -7,7 +7,10 @@ which a stronger model answers in the draft's place, has no words of its own: it
 
 from typing import Any
 
+from jinja2 import TemplateError
+
 from raylign.config import ReviseConfig
+from raylign.errors import ConfigError
 from raylign.records import Message, canonical_json, content_id
 from raylign.revise.structured import RESPONSE_FORMAT
 from raylign.wording import Wording
@@ -60,6 +63,30 @@ def show_back(request: list[Message], reply: str, note: str) -> list[Message]:
     if not reply.strip():
         return request
     return [*request, {"role": "assistant", "content": reply}, {"role": "user", "content": note}]
+
+
+def check_template(template: Template) -> None:
+    """Raise a ConfigError where a request would lack what the reviser works on.
+
+    Every template must show the task; `guideline` its rule, and every other one the draft.
+    """
+    marks = {"task": "the-task-itself", "answer": "the-draft-itself"}
+    try:
+        request = template.messages([{"role": "user", "content": marks["task"]}], marks["answer"])
+    except (TemplateError, KeyError) as error:
+        raise ConfigError(
+            f"the template {template.name!r} cannot be filled in ({type(error).__name__}: {error})",
+            "it needs the blocks system and user, and may use task, answer and guideline",
+        ) from error
+    text = "\n".join(message["content"] for message in request)
+    needed = {"task": marks["task"]}
+    needed |= {"guideline": template.guideline} if template.name == "guideline" else {"answer": marks["answer"]}
+    missing = [name for name, shown in needed.items() if not shown or shown not in text]
+    if missing:
+        raise ConfigError(
+            f"the template {template.name!r} does not show {' and '.join(missing)}",
+            f"write {' and '.join('{{ ' + name + ' }}' for name in missing)} where the reviser is to read it",
+        )
 
 
 def render_conversation(conversation: list[Message]) -> str:

@@ -1,20 +1,25 @@
 """The sampling stage: Ray Data streams prompts through a pool of vLLM engines. This acts; `drafts` decides."""
 
 import os
+import time
 from collections import Counter
 from typing import Any
 
-from raylign.config import LoopConfig
+from raylign.config import LoopConfig, SampleConfig
 from raylign.engine import engine_arguments, engine_environment, logical_cpus_needed
 from raylign.errors import InputError, ModelError
+from raylign.facts import cluster_waits
 from raylign.model import resolve_model
 from raylign.parts import PartWriter, read_records, written_ids
 from raylign.records import Draft, Prompt
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
 from raylign.sample.drafts import sampling_parameters, to_draft, waiting_samples
+from raylign.sample.speed import EngineSpeed
 from raylign.screen import Screen, StageProgress
 
+_TAKEN = "time_taken_llm"
+"""Seconds that a prompt spent in its engine."""
 _OUTPUTS = (
     "prompt_id",
     "sample_index",
@@ -22,6 +27,7 @@ _OUTPUTS = (
     "num_generated_tokens",
     "num_input_tokens",
     "__inference_error__",
+    _TAKEN,
 )
 
 
@@ -40,19 +46,30 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         raise InputError(f"{folder.path}/prompts holds no prompts", "run the prompts stage first, or name prompts.path")
     drafts_folder = folder.stage("drafts")
     waiting = waiting_samples(prompts, config, written_ids(drafts_folder, "id"))
+    total, speed = len(prompts) * config.sample.samples, EngineSpeed(time.monotonic())
     if waiting:
-        model = resolve_model(config.model)
-        tokenizer = _load_tokenizer(model, config.trust_remote_code)
-        require_room(
-            "sampling",
-            cpus=logical_cpus_needed(config.sample.engines_min, config.sample.cpus_per_engine),
-            gpus=config.sample.engines_min * config.sample.gpus_per_engine,
-            cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
-        )
-        with screen.stage("sample") as progress, PartWriter(drafts_folder, Draft, rows_per_part=500) as writer:
+        with (
+            screen.stage("sample", "draft", cluster_waits) as progress,
+            PartWriter(drafts_folder, Draft, rows_per_part=500) as writer,
+        ):
+            progress.update(total - len(waiting), total, "loading the tokenizer")
+            model = resolve_model(config.model)
+            tokenizer = _load_tokenizer(model, config.trust_remote_code)
+            _require_room(config.sample)
             dataset = _processor(config, model)(_dataset(_rows(waiting, tokenizer), config.sample.batch_size))
-            _collect(dataset, config, waiting, len(prompts) * config.sample.samples, writer, progress)
-    return _figures(read_records(drafts_folder, Draft))
+            _collect(dataset, config, waiting, total, writer, progress, speed)
+    # The speed is this start's alone: where an earlier one drafted everything, there is none to tell.
+    return _figures(read_records(drafts_folder, Draft)) | speed.figures()
+
+
+def _require_room(sample: SampleConfig) -> None:
+    cpus_per_engine = sample.cpus_per_engine * max(1, sample.gpus_per_engine)  # reserved beside each GPU
+    require_room(
+        "sampling",
+        cpus=logical_cpus_needed(sample.engines_min, cpus_per_engine),
+        gpus=sample.engines_min * sample.gpus_per_engine,
+        cure="raise cluster.local_cpus, add nodes, or lower sample.engines_min or what each engine reserves",
+    )
 
 
 def _rows(waiting: list[tuple[Prompt, int]], tokenizer: Any) -> list[dict[str, Any]]:
@@ -85,6 +102,7 @@ def _collect(
     total: int,
     writer: PartWriter,
     progress: StageProgress,
+    speed: EngineSpeed,
 ) -> None:
     by_id = {prompt.id: prompt for prompt, _ in waiting}
     done, tokens = total - len(waiting), 0
@@ -97,7 +115,9 @@ def _collect(
         ]
         writer.add(drafts)
         done += len(drafts)
-        tokens += sum(draft.answer_tokens for draft in drafts)
+        made = sum(draft.answer_tokens for draft in drafts)
+        speed.add(time.monotonic(), made, max((float(output.get(_TAKEN) or 0) for output in outputs), default=0.0))
+        tokens += made
         progress.update(done, total, f"{tokens} tokens")
 
 

@@ -73,6 +73,13 @@ def ingress_options() -> dict[str, Any]:
     return {"num_replicas": 1, "max_ongoing_requests": 10_000, "ray_actor_options": {"num_cpus": INGRESS_CPUS}}
 
 
+def room_needed(models: int, config: ServeConfig) -> tuple[float, float]:
+    """Logical CPUs and GPUs that the fewest replicas of so many models take, with the router before them."""
+    replicas = models * config.replicas_min
+    cpus = sum(bundle.get("CPU", 0.0) for bundle in _engine_bundles(config))
+    return INGRESS_CPUS + replicas * cpus, float(replicas * config.gpus_per_replica)
+
+
 def check_room(models: int, config: ServeConfig, cpus: float, gpus: float) -> None:
     """Raise a PlanError where a cluster can never place the fewest replicas asked for.
 
@@ -81,14 +88,11 @@ def check_room(models: int, config: ServeConfig, cpus: float, gpus: float) -> No
         cpus: Logical CPUs of the whole cluster.
         gpus: GPUs of the whole cluster.
     """
-    replicas = models * config.replicas_min
-    bundles = _engine_bundles(config)
-    cpus_needed = INGRESS_CPUS + replicas * sum(bundle.get("CPU", 0.0) for bundle in bundles)
-    gpus_needed = replicas * config.gpus_per_replica
+    cpus_needed, gpus_needed = room_needed(models, config)
     if gpus_needed > gpus:
         raise PlanError(
             f"serving {models} model(s) with serve.gpus_per_replica={config.gpus_per_replica} and "
-            f"serve.replicas_min={config.replicas_min} needs {gpus_needed} GPU(s), and the cluster has {gpus:g}",
+            f"serve.replicas_min={config.replicas_min} needs {gpus_needed:g} GPU(s), and the cluster has {gpus:g}",
             "add GPUs, or set serve.gpus_per_replica=0 to serve on CPU",
         )
     if cpus_needed > cpus:

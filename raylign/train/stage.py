@@ -8,6 +8,7 @@ from typing import Any
 
 from raylign.config.schema import LoopConfig, TrainConfig
 from raylign.errors import InputError, TrainingError, find_raylign_error
+from raylign.facts import cluster_waits
 from raylign.model import BUNDLED, resolve_model
 from raylign.parts import part_paths, read_records
 from raylign.records import Pair
@@ -39,16 +40,18 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     model = resolve_model(config.model)
     job = Job(config, config.model if config.model == BUNDLED else model, folder.path.resolve())
     folder.stage("train")
-    dropped = _prepare_tokens(job, model)
-    train = config.train
-    require_room(
-        "training",
-        cpus=train.workers * train.cpus_per_worker,
-        gpus=train.workers * train.gpus_per_worker,
-        cure="add nodes, raise cluster.local_cpus, or lower train.workers or what each worker reserves",
-    )
-    job.progress_path.unlink(missing_ok=True)
-    with screen.stage("train") as progress:
+    with screen.stage("train", "step", cluster_waits) as progress:
+        progress.update(0, 1, "reading the pairs")
+        dropped = _prepare_tokens(job, model)
+        train = config.train
+        require_room(
+            "training",
+            cpus=train.workers * train.cpus_per_worker,
+            gpus=train.workers * train.gpus_per_worker,
+            cure="add nodes, raise cluster.local_cpus, or lower train.workers or what each worker reserves",
+        )
+        job.progress_path.unlink(missing_ok=True)
+        progress.update(0, 1, "starting workers")
         figures = _fit(job, folder, progress)
     if "refused" in figures:
         message, cure = figures["refused"]

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,32 @@ def test_unknown_objective(out: Path) -> None:
 def test_training_without_pairs(out: Path) -> None:
     assert_refused(raylign("train", "--out", str(out)), "pairs")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "named"),
+    [
+        ("pairs", "cluster.local_cpus=1", "cluster.local_cpus=2"),
+        ("loop", "train.cpus_per_worker=9", "cluster.local_cpus=9"),
+        ("loop", "revise.journal=/dev/null/journal", "revise.journal"),
+        ("pairs", "cluster.address=127.0.0.1:9", "no Ray cluster answers at 127.0.0.1:9"),
+    ],
+)
+def test_what_can_never_run_is_refused_within_ten_seconds(command: str, override: str, named: str, out: Path) -> None:
+    started = time.monotonic()
+    assert_refused(raylign(command, "--out", str(out), override, "serve.port=0"), named)
+    assert time.monotonic() - started < 10
+    assert not out.exists()
+
+
+def test_a_plan_is_refused_as_a_run_is_and_leaves_no_folder(tmp_path: Path) -> None:
+    endpoint = [f"revise.base_url=http://127.0.0.1:{free_port()}/v1", "revise.model=editor"]
+    assert_refused(raylign("plan", *endpoint, TMPDIR=str(tmp_path)), "127.0.0.1")
+    assert list(tmp_path.glob("raylign-plan-*")) == []
+
+
+def test_a_plan_by_too_few_prompts() -> None:
+    assert_refused(raylign("plan", "--sample", "3"), "--sample is 3", "at least 8")
 
 
 def test_serving_a_folder_that_is_no_run(tmp_path: Path) -> None:

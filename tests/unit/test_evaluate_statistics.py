@@ -85,7 +85,7 @@ def test_same_seed_same_interval() -> None:
 
 def test_chunked_resamples_keep_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = relative_change(BASE, ALIGNED, resamples=1001, seed=0)
-    monkeypatch.setattr("raylign.evaluate.statistics._INDICES_AT_A_TIME", 35)
+    monkeypatch.setattr("raylign.bootstrap._INDICES_AT_A_TIME", 35)
     chunked = relative_change(BASE, ALIGNED, resamples=1001, seed=0)
     assert chunked.interval == pytest.approx(whole.interval)
 

@@ -1,0 +1,64 @@
+"""Asks Ray, Ray Serve and the limiter what a stage waits for; `waiting` has the words. This acts.
+
+A watchdog's thread calls these. They may raise and may take long: the watchdog bears both.
+"""
+
+import sys
+from typing import Any
+
+from raylign.waiting import ClusterFacts, cluster_words, reviser_words, serving_words
+
+_ANSWER_SECONDS = 3.0
+
+
+def cluster_waits() -> str:
+    """What the endpoint, or else the cluster of the current Ray session, is still to start; empty where nothing is."""
+    import ray
+
+    if not ray.is_initialized():
+        return ""
+    return _serving_waits() or cluster_words(_cluster_facts())
+
+
+def reviser_waits(limiter: Any, max_in_flight: int | None) -> str:
+    """What the reviser actors wait for: to start, or what their limiter says."""
+    import ray
+
+    starting = cluster_waits()
+    return starting or reviser_words(ray.get(limiter.report.remote(), timeout=_ANSWER_SECONDS), max_in_flight)
+
+
+def _cluster_facts() -> ClusterFacts:
+    import ray
+    from ray._private.state import actors  # Ray's public listing of actors needs the dashboard, which is off locally
+    from ray.util import placement_group_table
+
+    groups = [group for group in placement_group_table().values() if group["state"] in ("PENDING", "RESCHEDULING")]
+    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
+    starting = actors(job_id=job, actor_state_name="PENDING_CREATION").values()
+    return ClusterFacts(
+        total=ray.cluster_resources(),
+        free=ray.available_resources(),
+        pending_groups=[_sum(group["bundles"].values()) for group in groups],
+        pending_actors=[actor["ActorClassName"] for actor in starting],
+    )
+
+
+def _sum(bundles: Any) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for bundle in bundles:
+        for name, amount in bundle.items():
+            total[name] = total.get(name, 0.0) + float(amount)
+    return total
+
+
+def _serving_waits() -> str:
+    serve = sys.modules.get("ray.serve")
+    if serve is None:  # this process serves nothing, and importing it takes seconds
+        return ""
+    parts = {
+        name: (str(getattr(part.status, "value", part.status)), part.message)
+        for application in serve.status().applications.values()
+        for name, part in application.deployments.items()
+    }
+    return serving_words(parts)

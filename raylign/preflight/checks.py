@@ -1,0 +1,156 @@
+"""The checks before a run, in order: first what is free to know, then what must be asked over the network. This acts.
+
+Nothing here loads torch, vLLM or Ray, so a run that cannot work is refused in seconds.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from raylign.config import LoopConfig
+from raylign.errors import EndpointError, InputError
+from raylign.loop import EVALUATE, JUDGE, PAIRS, REVISE, SAMPLE, TRAIN, Stage, needed
+from raylign.parts import part_paths
+from raylign.preflight.gpus import local_gpus
+from raylign.preflight.needs import check_room, need_of
+from raylign.preflight.places import check_cluster, check_journal, check_model, check_writable
+from raylign.prompts.readers import locate
+from raylign.revise.templates import check_template, load_template
+
+NETWORK_SECONDS = 6.0
+"""For everything that is asked over the network together: with what Python takes to start, a refusal comes in ten."""
+_ENDPOINT_SECONDS = 5.5
+"""For one request to an endpoint: a little less, for its own words on what went wrong are the better ones."""
+
+Check = tuple[str, Callable[[], None]]
+"""What is asked, for a person, and the asking."""
+
+
+def preflight(config: LoopConfig, stages: Sequence[Stage], out: Path) -> None:
+    """Find out what cannot work before anything starts or is written.
+
+    Args:
+        stages: Those that will run: finished ones need nothing any more.
+        out: The run folder, there or not.
+
+    Raises:
+        InputError: a folder cannot be written, or the input of a stage is missing.
+        ModelError: a model is missing or has no chat template.
+        ConfigError: the reviser's template lacks a field, or the port to serve at is taken.
+        PlanError: the private local cluster is too small, or no cluster answers at the address.
+        EndpointError: the reviser or the evaluation endpoint is down, refuses the key, or lacks the model.
+    """
+    stages = needed(config, stages)
+    asks = bool({REVISE, JUDGE} & set(stages))
+    check_writable(out, "--out", "name a folder that you may write to")
+    _check_inputs(config, stages, out)
+    _check_models(config, stages)
+    if REVISE in stages and config.pairs.source == "clair":
+        check_template(load_template(config.revise))
+    address = config.cluster.address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        serves = (asks and config.revise.base_url is None) or (EVALUATE in stages and config.evaluate.base_url is None)
+        _check_this_machine(config, [stage.name for stage in stages], serves)
+    together(_network_checks(config, stages, address, out), NETWORK_SECONDS)
+
+
+def preflight_serving(config: LoopConfig) -> None:
+    """Find out before Ray starts what would keep `raylign serve` from hosting both models of a run.
+
+    Raises:
+        ModelError, ConfigError, PlanError: as in `preflight`.
+    """
+    check_model(config.model, "model", config.trust_remote_code)
+    if address := config.cluster.address or os.environ.get("RAY_ADDRESS"):
+        together([(f"the Ray cluster at {address}", lambda: check_cluster(address))], NETWORK_SECONDS)
+    else:
+        _check_this_machine(config, ["serve"], serves=True)
+
+
+def together(checks: Sequence[Check], seconds: float) -> None:
+    """Ask all at once; raise the first error in their order, or an EndpointError for one that has not answered in time.
+
+    Each has a daemon thread: one that hangs must not keep the program from ending.
+    """
+    errors: dict[int, BaseException] = {}
+
+    def ask(number: int, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except BaseException as error:  # carried over to the caller's thread
+            errors[number] = error
+
+    threads = [threading.Thread(target=ask, args=(at, check), daemon=True) for at, (_, check) in enumerate(checks)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for number, thread in enumerate(threads):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if number in errors:
+            raise errors[number]
+        if thread.is_alive():
+            raise EndpointError(
+                f"{checks[number][0]} has not answered within {seconds:g} s",
+                "see that it is up and reachable from here",
+            )
+
+
+def _check_inputs(config: LoopConfig, stages: Sequence[Stage], out: Path) -> None:
+    """What a stage reads and no stage before it will write."""
+    if PAIRS in stages and config.pairs.source == "offpolicy":
+        locate(config.offpolicy.path or "", "offpolicy")
+    if TRAIN in stages and (config.train.pairs or PAIRS not in stages):
+        folder = Path(config.train.pairs).expanduser() if config.train.pairs else out / "pairs"
+        if not part_paths(folder / "train"):
+            raise InputError(
+                f"no pairs in {folder / 'train'}",
+                "run `raylign pairs` on this run folder first, or set train.pairs to a folder of pairs",
+            )
+    if EVALUATE in stages and TRAIN not in stages and not (out / "checkpoint" / "config.json").is_file():
+        raise InputError(f"{out} has no trained checkpoint", "run the train stage in this folder first")
+
+
+def _check_models(config: LoopConfig, stages: Sequence[Stage]) -> None:
+    if {SAMPLE, TRAIN, EVALUATE} & set(stages):
+        check_model(config.model, "model", config.trust_remote_code)
+    if {REVISE, JUDGE} & set(stages) and config.revise.base_url is None:
+        check_model(config.revise.model, "revise.model", config.trust_remote_code)
+
+
+def _check_this_machine(config: LoopConfig, stages: Sequence[str], serves: bool) -> None:
+    """Whether a private local cluster has room for these stages, and whether the port is free where it `serves`."""
+    gpus = local_gpus()
+    for stage in stages:
+        if need := need_of(stage, config):
+            check_room(need, config.cluster.local_cpus, gpus)
+    if serves:
+        from raylign.serve.host import choose_port
+
+        choose_port(config.serve.host, config.serve.port)
+
+
+def _network_checks(config: LoopConfig, stages: Sequence[Stage], address: str | None, out: Path) -> list[Check]:
+    checks: list[Check] = []
+    if address:
+        checks.append((f"the Ray cluster at {address}", lambda: check_cluster(address)))
+    revise, evaluate = config.revise, config.evaluate
+    if {REVISE, JUDGE} & set(stages):
+        journal = revise.journal or str(out / "journal")
+        checks.append((f"revise.journal {journal}", lambda: check_journal(journal)))
+        if revise.base_url is not None:
+            checks.append(_endpoint("revise.base_url", revise.base_url, [revise.model], revise.api_key_env))
+    if EVALUATE in stages and evaluate.base_url is not None:
+        checks.append(_endpoint("evaluate.base_url", evaluate.base_url, ["base", "aligned"], evaluate.api_key_env))
+    return checks
+
+
+def _endpoint(field: str, base_url: str, models: list[str], api_key_env: str | None) -> Check:
+    from raylign.revise.client import check_endpoint
+
+    def check() -> None:
+        for model in models:
+            check_endpoint(base_url, model, api_key_env, timeout_seconds=_ENDPOINT_SECONDS)
+
+    return f"{field} {base_url}", check
