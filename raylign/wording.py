@@ -14,7 +14,7 @@ class Wording:
 
     def __init__(self, package: str, name: str) -> None:
         self.package, self.name = package, name
-        self.source = files(package).joinpath("templates", f"{name}.txt").read_text(encoding="utf-8")
+        self.source = _read(package, name)
         self.compiled = Environment(undefined=StrictUndefined, autoescape=False).from_string(self.source)
 
     def block(self, name: str, **shown: str) -> str:
@@ -24,3 +24,7 @@ class Wording:
     def __reduce__(self) -> tuple[Any, ...]:
         """A compiled template cannot travel to an actor; its file is there, too."""
         return Wording, (self.package, self.name)
+
+
+def _read(package: str, name: str) -> str:
+    return files(package).joinpath("templates", f"{name}.txt").read_text(encoding="utf-8")

@@ -6,7 +6,8 @@ import pytest
 
 from raylign.config import load_config
 from raylign.errors import InputError
-from raylign.loop import LOOP, MAKE_PAIRS, PAIRS, TRAIN, needed, preflight
+from raylign.loop import LOOP, MAKE_PAIRS, PAIRS, TRAIN, needed
+from raylign.preflight import preflight
 
 SETTINGS = {"judge": ["sample.samples=2"], "offpolicy": ["offpolicy.path=/no/such/pairs.jsonl"]}
 
@@ -30,7 +31,7 @@ def test_stages_follow_the_source(source: str, expected: list[str]) -> None:
 def test_a_missing_import_is_told_before_anything_starts(tmp_path: Path) -> None:
     config = load_config(None, ["pairs.source=offpolicy", *SETTINGS["offpolicy"]])
     with pytest.raises(InputError, match=r"offpolicy\.path /no/such/pairs\.jsonl does not exist"):
-        preflight(config, [PAIRS])
+        preflight(config, [PAIRS], tmp_path)
 
 
 def test_an_import_needs_no_reviser(tmp_path: Path) -> None:
@@ -38,4 +39,4 @@ def test_an_import_needs_no_reviser(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text("{}\n")
     settings = ["revise.base_url=http://127.0.0.1:9/v1", "revise.model=editor", f"offpolicy.path={path}"]
-    preflight(load_config(None, ["pairs.source=offpolicy", *settings]), MAKE_PAIRS)
+    preflight(load_config(None, ["pairs.source=offpolicy", *settings]), MAKE_PAIRS, tmp_path)

@@ -118,7 +118,7 @@ def test_a_template_without_its_fields_is_refused(
 ) -> None:
     whole = Template(name, "Be brief.")
     check_template(whole)
-    monkeypatch.setattr("raylign.revise.templates._read", lambda asked: source if asked == name else "")
+    monkeypatch.setattr("raylign.wording._read", lambda package, asked: source if asked == name else "")
     with pytest.raises(ConfigError, match=missing):
         check_template(Template(name, "Be brief."))
 
