@@ -40,7 +40,7 @@ def _cluster_facts() -> ClusterFacts:
         total=ray.cluster_resources(),
         free=ray.available_resources(),
         pending_groups=[_sum(group["bundles"].values()) for group in groups],
-        pending_actors=[actor["ActorClassName"] for actor in starting],
+        pending_actors=[actor["ActorClassName"].rsplit(".", 1)[-1] for actor in starting],
     )
 
 

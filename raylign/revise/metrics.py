@@ -1,6 +1,4 @@
-"""The limiter's figures as Ray metrics, which every node serves to Prometheus. This acts."""
-
-from dataclasses import fields
+"""The limiter's numbers as Ray metrics, which every node serves to Prometheus. This acts."""
 
 from raylign.revise.limiter import Figures
 
@@ -23,8 +21,8 @@ class FigureMetrics:
         from ray.util.metrics import Gauge
 
         self.gauges = {
-            item.name: Gauge(f"raylign_revise_{item.name}", description=_DESCRIPTIONS[item.name])
-            for item in fields(Figures)
+            name: Gauge(f"raylign_revise_{name}", description=description)
+            for name, description in _DESCRIPTIONS.items()
         }
 
     def publish(self, figures: Figures) -> None:

@@ -12,20 +12,19 @@ from raylign.revise.limiter_actor import start_limiter
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 
-class Slow:
-    """Takes as long to start as an engine that loads its weights."""
-
-    def __init__(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def ready(self) -> bool:
-        """Answers once it has started."""
-        return True
-
-
 @pytest.fixture
 def slow_actor() -> Iterator[object]:
     import ray
+
+    class Slow:  # made here, so that it travels to the worker by value: no worker can import a test
+        """Takes as long to start as an engine that loads its weights."""
+
+        def __init__(self, seconds: float) -> None:
+            time.sleep(seconds)
+
+        def ready(self) -> bool:
+            """Answers once it has started."""
+            return True
 
     actor = ray.remote(num_cpus=1)(Slow).remote(8.0)
     yield actor
