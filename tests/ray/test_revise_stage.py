@@ -305,10 +305,10 @@ def test_a_limiter_that_was_restarted_gives_nothing_twice(tmp_path: Path) -> Non
     try:
         asks = [Ask(1, usd=0.03)] * 20
         first = ray.get(limiter.exchange.remote([], asks))
-        assert len(first.leases) == 10, "a burst of one second"
+        assert len(first.leases) == 5, "a burst of half a second"
         ray.kill(limiter, no_restart=False)
         again = ray.get(limiter.exchange.remote([], asks))
         assert len(again.leases) <= 1
-        assert ray.get(limiter.report.remote()).committed_usd >= 0.3
+        assert ray.get(limiter.report.remote()).committed_usd >= 0.15
     finally:
         ray.kill(limiter)
