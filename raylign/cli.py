@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-import signal
 import sys
 import tempfile
 import traceback
@@ -11,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from raylign import __version__
+from raylign import __version__, interrupt
 from raylign.config import LoopConfig, load_config
 from raylign.errors import ConfigError, InputError, find_raylign_error
 from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, REVISE, SAMPLE, TRAIN, Stage, run_stages
@@ -30,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:  # told by the sub-command, whose usage is the one that helps
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     options.arguments = arguments
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops as cleanly as Ctrl-C
+    interrupt.install()
     try:
         command: Callable[[argparse.Namespace], None] = options.command
         command(options)

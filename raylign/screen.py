@@ -15,6 +15,7 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from raylign import interrupt
 from raylign.watchdog import Watchdog
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -53,7 +54,12 @@ class StageProgress:
             self.bar.start()
 
     def update(self, done: int, total: int, note: str = "") -> None:
-        """Say how much of the work is done; `note` is a few words of what matters now."""
+        """Say how much of the work is done; `note` is a few words of what matters now.
+
+        Raises:
+            KeyboardInterrupt: the run was told to stop, and some library did not hand that on.
+        """
+        interrupt.check()
         if (done, note) != (self.done, self.note):
             self.done, self.note, self.changed_at = done, note, time.monotonic()
         if self.bar is not None:

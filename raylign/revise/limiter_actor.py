@@ -14,7 +14,7 @@ from raylign.revise.ledger import Ledger
 from raylign.revise.limiter import Ask, Figures, Grant, Limiter, Limits, Settlement
 from raylign.revise.metrics import FigureMetrics
 
-ASKS_AT_ONCE = 128
+ASKS_AT_ONCE = 512
 _GAP_SECONDS = 0.05
 """Least time between two messages of one actor: what comes together travels together."""
 _LONGEST_SLEEP_SECONDS = 1.0

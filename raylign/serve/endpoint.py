@@ -10,6 +10,7 @@ import ray
 from ray import serve
 from ray.serve.schema import ApplicationStatus
 
+from raylign import interrupt
 from raylign.config import ServeConfig
 from raylign.errors import EndpointError, ModelError, PlanError
 from raylign.model import resolve_model
@@ -90,6 +91,7 @@ def _start_proxy(host: str, port: int) -> None:
 
 def _wait_until_running(deadline: float) -> None:
     while True:
+        interrupt.check()
         application = serve.status().applications[APPLICATION]
         if application.status == ApplicationStatus.RUNNING:
             return
