@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: raised at once, and once more at the next step where a library has swallowed the first. This acts.
+"""Ctrl-C and SIGTERM: raised at once, and once more at the next step where a library swallowed the first. This acts.
 
 Some packages catch everything while they are imported, a KeyboardInterrupt too; a run that was told to stop must not go
 on for hours because of that. Every step that a stage shows on the screen asks here.
