@@ -44,7 +44,7 @@ class SampleConfig:
 
     samples: int = field(default=1, metadata={"low": 1})
     """Drafts for each prompt; `pairs.source=judge` needs two. Elsewhere each of them can become a pair."""
-    max_tokens: int = field(default=128, metadata={"low": 1})
+    max_tokens: int = field(default=96, metadata={"low": 1})
     """Longest draft, in tokens; a draft that reaches it is marked as cut off."""
     temperature: float = field(default=0.7, metadata={"low": 0.0})
     """Sampling temperature; 0 is greedy."""
