@@ -11,6 +11,7 @@ from raylign.judge.work import Judging
 from raylign.pairs.candidates import Candidates
 from raylign.records import Draft, Judgement, Revision, content_id
 from raylign.revise.reasons import Reason
+from raylign.revise.rows import draft_fields
 
 POSITION_BIAS = "position_bias"
 
@@ -94,14 +95,7 @@ def _revision(
     """The preferred draft in the form that a reviser's answer has, with what the judge said and took in both orders."""
     return Revision(
         id=content_id("judged", rejected.id, *(row.id for row in judgements)),
-        draft_id=rejected.id,
-        prompt_id=rejected.prompt_id,
-        messages=rejected.messages,
-        split=rejected.split,
-        source=rejected.source,
-        answer=rejected.answer,
-        answer_cut_off=rejected.cut_off,
-        target_model=rejected.model,
+        **draft_fields(rejected),
         reviser_model=judging.revise.model,
         template=judging.version,
         reply="\n\n".join(row.reply for row in judgements),

@@ -14,6 +14,7 @@ from raylign.prompts.bad_rows import BadRow, check_usable
 from raylign.prompts.normalise import SOURCE_FIELD, Problem, prompt_id, source_of, split_of
 from raylign.prompts.readers import Columns, Rows, locate, read_rows
 from raylign.records import Draft, Revision, canonical_json, content_id
+from raylign.revise.rows import draft_fields
 
 _SECTION = "offpolicy"
 _CURE = 'a row is such as {"prompt": "…", "chosen": "…", "rejected": "…"}; fields are named in offpolicy.*'
@@ -103,14 +104,7 @@ def _revision(draft: Draft, found: Imported, objection: tuple[str, str]) -> Revi
     """The chosen side, in the form that the reviser's answers have."""
     return Revision(
         id=content_id("imported chosen", draft.id),
-        draft_id=draft.id,
-        prompt_id=draft.prompt_id,
-        messages=draft.messages,
-        split=draft.split,
-        source=draft.source,
-        answer=draft.answer,
-        answer_cut_off=False,
-        target_model=draft.model,
+        **draft_fields(draft),
         reviser_model=found.chosen.model,
         template=_SECTION,
         reply=found.chosen.text,

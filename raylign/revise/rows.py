@@ -38,14 +38,7 @@ def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Templa
     parsed = _read(call, template)
     return Revision(
         id=revision_id(draft.id, revise, template),
-        draft_id=draft.id,
-        prompt_id=draft.prompt_id,
-        messages=draft.messages,
-        split=draft.split,
-        source=draft.source,
-        answer=draft.answer,
-        answer_cut_off=draft.cut_off,
-        target_model=draft.model,
+        **draft_fields(draft),
         reviser_model=revise.model,
         template=template.version,
         revision=parsed.revision,
@@ -54,6 +47,20 @@ def to_revision(draft: Draft, call: Call, revise: ReviseConfig, template: Templa
         detail=parsed.detail,
         **request_fields(call, revise),
     )
+
+
+def draft_fields(draft: Draft) -> dict[str, Any]:
+    """The columns of a `Revision` that say which draft it stands against, whoever wrote it."""
+    return {
+        "draft_id": draft.id,
+        "prompt_id": draft.prompt_id,
+        "messages": draft.messages,
+        "split": draft.split,
+        "source": draft.source,
+        "answer": draft.answer,
+        "answer_cut_off": draft.cut_off,
+        "target_model": draft.model,
+    }
 
 
 def request_fields(call: Call, revise: ReviseConfig) -> dict[str, Any]:
