@@ -26,12 +26,7 @@ def to_words(ids: Ids) -> tuple[Words, Words]:
     texts = ids.to_pylist() if isinstance(ids, pa.ChunkedArray) else ids
     if any(len(text) != 32 for text in texts):
         raise ValueError("an id is not 32 hexadecimal digits long")
-    return split_words(binascii.unhexlify("".join(texts)))
-
-
-def split_words(packed: bytes) -> tuple[Words, Words]:
-    """The halves of ids that lie packed, sixteen bytes each."""
-    pairs = np.frombuffer(packed, dtype=">u8").astype(np.uint64).reshape(-1, 2)
+    pairs = np.frombuffer(binascii.unhexlify("".join(texts)), dtype=">u8").astype(np.uint64).reshape(-1, 2)
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from raylign.ids import Words, find, split_words, to_words
+from raylign.ids import Words, find, to_words
 from raylign.journal.files import JournalFiles
 
 OFFSET_BITS = 40
@@ -43,8 +43,8 @@ def load_index(files: JournalFiles) -> Index:
         if covered < sizes[name]:
             more, covered = scan(files, name, covered)
             if more:
-                entries += pack_index(more, 0)[_RECORD:]
-                files.write(_index_name(name), pack_index([], covered) + entries)
+                entries += _pack(more)
+                files.write(_index_name(name), _head(covered) + entries)
         packed.append(entries)
         read[name] = covered
     return _sort(packed, names, read)
@@ -81,8 +81,15 @@ def _sealed(files: JournalFiles, name: str, sizes: dict[str, int]) -> tuple[byte
 
 def pack_index(entries: Iterable[tuple[str, int]], covered: int) -> bytes:
     """An index file: a first record with the number of bytes covered, then key and offset of every line."""
-    head = bytes(16) + covered.to_bytes(8, "big")
-    return head + b"".join(bytes.fromhex(key) + offset.to_bytes(8, "big") for key, offset in entries)
+    return _head(covered) + _pack(entries)
+
+
+def _head(covered: int) -> bytes:
+    return bytes(16) + covered.to_bytes(8, "big")
+
+
+def _pack(entries: Iterable[tuple[str, int]]) -> bytes:
+    return b"".join(bytes.fromhex(key) + offset.to_bytes(8, "big") for key, offset in entries)
 
 
 def scan(files: JournalFiles, name: str, start: int) -> tuple[list[tuple[str, int]], int]:
@@ -102,9 +109,7 @@ def scan(files: JournalFiles, name: str, start: int) -> tuple[list[tuple[str, in
 
 def index_of(places: dict[str, tuple[str, int]]) -> Index:
     """A sorted index of found lines."""
-    names = sorted({name for name, _ in places.values()})
-    number = {name: at for at, name in enumerate(names)}
-    high, low = split_words(b"".join(bytes.fromhex(key) for key in places))
-    place = np.array([number[name] << OFFSET_BITS | offset for name, offset in places.values()], np.uint64)
-    order = np.argsort(high, kind="stable")
-    return Index(high[order], low[order], place[order], tuple(names))
+    by_segment: dict[str, list[tuple[str, int]]] = {}
+    for key, (name, offset) in places.items():
+        by_segment.setdefault(name, []).append((key, offset))
+    return _sort([_pack(entries) for entries in by_segment.values()], list(by_segment), {})
