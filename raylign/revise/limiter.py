@@ -189,8 +189,6 @@ class Limiter:
     def _advance(self, now: float) -> None:
         self.pace.grow(now)
         self._set_rates(now)
-        self.requests.fill(now)
-        self.tokens.fill(now)
         while self.leases:  # in the order they were granted
             number, lease = next(iter(self.leases.items()))
             if now - lease.at < self.limits.lease_seconds:
@@ -199,6 +197,7 @@ class Limiter:
             self.budget.settle(lease.ask.usd, lease.ask.usd)
 
     def _set_rates(self, now: float) -> None:
+        """Set the rates that hold now, which brings the buckets up to now as well."""
         self.requests.set_rate(self.requests_per_minute * self.pace.share, now)
         self.tokens.set_rate(self.tokens_per_minute * self.pace.share, now)
 
