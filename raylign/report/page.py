@@ -129,43 +129,39 @@ def contrast_charts(record: RunRecord) -> list[Chart]:
     if not record.edit_distances:
         return []
     return [
-        Chart(
+        _pairs_chart(
             "How far the two answers are apart",
             f"Pairs by edit distance between chosen and rejected; {len(record.edit_distances)} pairs.",
-            histogram(
-                record.edit_distances,
-                title="Pairs by edit distance",
-                x_label="character edit distance, 0 same to 1 all different",
-                y_label="pairs",
-                low=0.0,
-                high=1.0,
-            ),
+            record.edit_distances,
+            "Pairs by edit distance",
+            "character edit distance, 0 same to 1 all different",
+            1.0,
         ),
-        Chart(
+        _pairs_chart(
             "How long the chosen answer is",
             "Pairs by length ratio; the last bar holds all above 2.",
-            histogram(
-                record.length_ratios,
-                title="Pairs by length ratio",
-                x_label="characters of chosen over rejected, 1 same length",
-                y_label="pairs",
-                low=0.0,
-                high=2.0,
-            ),
+            record.length_ratios,
+            "Pairs by length ratio",
+            "characters of chosen over rejected, 1 same length",
+            2.0,
         ),
-        Chart(
+        _pairs_chart(
             "Where the two answers first differ",
             "Pairs by shared prefix; the last bar holds all above 40.",
-            histogram(
-                record.shared_prefixes,
-                title="Pairs by shared prefix",
-                x_label="words and punctuation marks that both start with",
-                y_label="pairs",
-                low=0.0,
-                high=40.0,
-            ),
+            record.shared_prefixes,
+            "Pairs by shared prefix",
+            "words and punctuation marks that both start with",
+            40.0,
         ),
     ]
+
+
+def _pairs_chart(
+    heading: str, explanation: str, values: Sequence[float], title: str, x_label: str, high: float
+) -> Chart:
+    """Pairs by a measure that starts at 0; the last bar holds all from `high` on."""
+    drawing = histogram(values, title=title, x_label=x_label, y_label="pairs", low=0.0, high=high)
+    return Chart(heading, explanation, drawing)
 
 
 def flow(pairs: dict[str, Any]) -> list[FlowRow]:
