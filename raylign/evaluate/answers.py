@@ -55,7 +55,7 @@ async def _ask_all(
     try:  # all workers draw from one iterator, so none idles while questions wait
         await asyncio.gather(*(work(waiting) for _ in range(min(config.requests_in_flight, len(questions)))))
     finally:
-        await client.client.close()
+        await client.close()
 
 
 async def _ask_one(

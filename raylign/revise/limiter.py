@@ -17,6 +17,7 @@ _TOKENS_PER_MESSAGE = 8
 _SOON_SECONDS = 0.05
 """How long to wait for a place or a settlement, whose time nobody knows."""
 _LEARNING_RATE = 0.05
+"""Weight of one more request in what requests are known to take; the first few weigh more, as in a plain mean."""
 UNANSWERED_IN_A_ROW = 50
 """So many drafts given up one after another, over all actors, and no reply between: the endpoint is gone."""
 
@@ -167,7 +168,8 @@ class Limiter:
             used = settlement.tokens if known else lease.tokens * (settlement.answered or settlement.uncertain)
             self.tokens.give_back(lease.tokens - used)
             if known:
-                self.used_share += _LEARNING_RATE * (used / lease.ask.tokens - self.used_share)
+                weight = max(_LEARNING_RATE, 1 / (self.figures.answered + 1))
+                self.used_share += weight * (used / lease.ask.tokens - self.used_share)
             self.budget.settle(lease.ask.usd, lease.ask.usd if settlement.uncertain else settlement.usd)
 
     def give_up(self, cause: str) -> None:

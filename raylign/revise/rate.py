@@ -13,8 +13,6 @@ class Bucket:
     """
 
     BURST_SECONDS = 0.5
-    RETURNED_SECONDS = 15.0
-    """Units that come back unused count beyond the burst, since time has paid for them, but no more than so much."""
 
     def __init__(self, per_minute: float, now: float, full: bool = True) -> None:
         self.at = now
@@ -23,7 +21,7 @@ class Bucket:
 
     @property
     def burst(self) -> float:
-        """Most units that time alone lets flow in."""
+        """Most units it holds."""
         return max(1.0, self.per_second * self.BURST_SECONDS)
 
     def set_rate(self, per_minute: float, now: float) -> None:
@@ -36,7 +34,7 @@ class Bucket:
     def fill(self, now: float) -> None:
         """Bring the level up to `now`; a clock that went back adds nothing."""
         flowed_in = max(0.0, now - self.at) * self.per_second
-        self.level = max(self.level, min(self.burst, self.level + flowed_in))
+        self.level = min(self.burst, self.level + flowed_in)
         self.at = max(self.at, now)
 
     def wait_seconds(self, units: float) -> float:
@@ -44,8 +42,12 @@ class Bucket:
         return max(0.0, min(units, self.burst) - self.level) / self.per_second
 
     def give_back(self, units: float) -> None:
-        """Return units that were taken and not used; negative ones take what was used beyond."""
-        self.level = min(max(self.burst, self.per_second * self.RETURNED_SECONDS), self.level + units)
+        """Return units that were taken and not used; negative ones take what was used beyond.
+
+        What would pass the burst is lost: the provider's own bucket did not grow beyond its burst either, and would
+        refuse what comes at once.
+        """
+        self.level = min(self.burst, self.level + units)
 
     def at_most(self, level: float) -> None:
         """Hold no more than this: the provider says how much is left."""
@@ -61,7 +63,7 @@ class Pace:
 
     CUT = 0.93
     """What a refusal leaves of the share."""
-    GROWTH_PER_SECOND = 0.001
+    GROWTH_PER_SECOND = 0.002
     """Slow, since every probe beyond the provider's limit costs a refusal and the pause that comes with it."""
     LOWEST = 0.02
 

@@ -1,6 +1,7 @@
 """The client against a real server: every way a call can end is a typed one, and the key stays out of it."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,7 @@ def ask(url: str, key: str = KEY, model: str = "editor", timeout_seconds: float 
     async def once() -> Reply | Failure:
         client = ChatClient(url, Secret(key), timeout_seconds)
         outcome, _ = await client.complete(model, [{"role": "user", "content": "Why?"}], 8, 0.0)
+        await client.close()
         return outcome
 
     return asyncio.run(once())
@@ -37,6 +39,7 @@ def test_a_response_format_is_sent_where_one_is_asked_for(provider: Provider) ->
         client = ChatClient(provider.url, Secret(KEY), 30.0)
         for response_format in (None, RESPONSE_FORMAT):
             await client.complete("editor", [{"role": "user", "content": "Why?"}], 8, 0.0, response_format)
+        await client.close()
 
     asyncio.run(twice())
     assert provider.formats == [None, RESPONSE_FORMAT]
@@ -66,6 +69,15 @@ def test_faults_are_typed(provider: Provider, fault: str, reason: Reason) -> Non
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.fatal) == (reason, False)
     assert failure.retry_after_seconds == (1.0 if fault == "limit" else None)
+    assert failure.sent
+
+
+def test_a_request_that_no_one_took_was_never_sent() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        failure = ask(f"http://127.0.0.1:{free.getsockname()[1]}/v1")
+    assert isinstance(failure, Failure)
+    assert (failure.reason, failure.sent, failure.may_be_charged) == (Reason.CONNECTION, False, False)
 
 
 def test_wrong_key_and_unknown_model_are_fatal_and_the_key_is_not_repeated(provider: Provider) -> None:
