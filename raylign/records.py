@@ -6,7 +6,7 @@ a bad model output is a row with its reason, never an exception and never a miss
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
@@ -200,7 +200,9 @@ def arrow_schema(record: type) -> pa.Schema:
 
 def to_table(record: type, rows: list[Any]) -> pa.Table:
     """Rows of one record class as an Arrow table (also when there are none)."""
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=arrow_schema(record))
+    schema = arrow_schema(record)
+    columns = [pa.array([getattr(row, column.name) for row in rows], column.type) for column in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def content_id(*parts: object) -> str:

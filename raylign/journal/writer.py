@@ -18,7 +18,7 @@ import os
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -39,7 +39,7 @@ class Entry:
 
     def line(self) -> bytes:
         """Its line."""
-        row = {"key": self.key, "at": round(time.time(), 3), **asdict(self.reply)}
+        row = {"key": self.key, "at": round(time.time(), 3), **vars(self.reply)}
         return json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
 
