@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from raylign.plan.estimate import Plan, StageTime
 from raylign.plan.totals import Range
+from raylign.time_left import duration
 
 _BY_SIZE = {
     "answer_tokens": "draft tokens",
@@ -93,19 +94,3 @@ def dollars(amount: float) -> str:
 def hours(amount: float) -> str:
     """Hours with three digits at most."""
     return f"{amount:.3g}" if amount < 1000 else count(amount)
-
-
-def duration(seconds: float) -> str:
-    """A time in its two largest units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    if not math.isfinite(seconds):
-        return "any"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    whole_hours, minutes = divmod(minutes, 60)
-    if whole_hours < 48:
-        return f"{whole_hours} h {minutes} min"
-    days, whole_hours = divmod(whole_hours, 24)
-    return f"{days} d {whole_hours} h"
