@@ -113,7 +113,8 @@ class ReviseConfig:
     timeout_seconds: float = field(default=300.0, metadata=_OPERATION | {"above": 0.0})
     """Time allowed to one request."""
     max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
-    """Tries a request gets, the first included; only failures that may pass are tried again."""
+    """Tries a request gets, the first included; only failures that may pass are tried again. A refusal for the rate is
+    none of them: it is tried again for up to ten times `timeout_seconds`."""
     mode: str = field(default="online", metadata=_OPERATION | {"allowed": ("online", "batch")})
     """`batch` sends requests through the provider's batch endpoint first, and online only what that did not answer."""
     batch_requests: int = field(default=50_000, metadata=_OPERATION | {"low": 1})
