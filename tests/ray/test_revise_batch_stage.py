@@ -9,6 +9,7 @@ from provider import Provider
 from provider_batches import Batches, Fate
 
 from raylign.config import LoopConfig
+from raylign.errors import ConfigError, EndpointError
 from raylign.parts import PartWriter, read_records
 from raylign.records import Draft, Revision, content_id
 from raylign.revise import stage
@@ -87,3 +88,24 @@ def test_what_batches_leave_is_called_and_the_spending_of_both_is_one(tmp_path: 
         calls = folder.read_json("revisions/spend.json")["committed_usd"]
         assert 0.0 < calls < batches
         assert batches + calls == pytest.approx(figures["usd"], abs=1e-6)
+
+
+def test_calls_do_not_pay_again_for_what_open_batches_are_to_answer(tmp_path: Path) -> None:
+    """The key is revoked while three batches are open."""
+    batches = Batches()
+    with Provider(reply=in_short, batches=batches) as provider:
+
+        def revoke(number: int) -> Fate:
+            provider.key = "sk-another"
+            return Fate()
+
+        batches.fate = revoke
+        folder = run_folder(tmp_path)
+        with pytest.raises(EndpointError, match="refuses the key"):
+            revise(provider, folder, "batch")
+        provider.key, batches.fate = "", lambda number: Fate()
+        with pytest.raises(ConfigError, match=r"30 requests .*batch_0, batch_1, batch_2"):
+            revise(provider, folder, "online")
+        figures, _ = revise(provider, folder, "batch")
+        assert figures["status"] == {"ok": DRAFTS}
+        assert provider.arrivals == []
