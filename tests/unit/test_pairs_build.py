@@ -82,10 +82,32 @@ def test_bounds_are_configuration() -> None:
     assert reason(cut, PairsConfig(drop_cut_drafts=True)) == "cut_off"
     assert reason(REVISION, PairsConfig(max_length_ratio=0.4)) == "too_long"
     assert reason(REVISION, PairsConfig(min_chosen_characters=13)) == "too_short"
-    # {it, is, paris} and {it, is, london, i, believe}: 2 of 6.
-    assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.34)) == "contrast"
-    assert reason(REVISION, PairsConfig(filters=["contrast"], max_jaccard=0.33)) == "contrast"
-    assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.33, max_jaccard=0.34)) == "pair"
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "value", "high"),
+    [
+        # {it, is, paris} and {it, is, london, i, believe}: 2 of 6.
+        ("jaccard", 0.33, "0.3333", 0.34),
+        # "It is Paris." and "It is London, I believe.": 16 edits, and 24 characters in the longer one.
+        ("levenshtein", 0.66, "0.6667", 0.67),
+        # It, is
+        ("shared_prefix", 2, "2", 2),
+    ],
+)
+def test_contrast_is_bound_on_both_sides_and_each_metric_is_a_reason_of_its_own(
+    metric: str, low: float, value: str, high: float
+) -> None:
+    def built(**bounds: float) -> Pair | Rejected:
+        return build(DRAFT, REVISION, PairsConfig(**bounds))  # type: ignore[arg-type]
+
+    step = 1 if metric == "shared_prefix" else 0.01
+    assert isinstance(built(**{f"min_{metric}": low, f"max_{metric}": high}), Pair)
+    for bounds in ({f"min_{metric}": low + step}, {f"max_{metric}": high - step}):
+        row = built(**bounds)
+        assert isinstance(row, Rejected), bounds
+        assert row.reason == metric
+        assert f" {value}, at " in row.detail
 
 
 def test_length_is_bound_on_both_sides() -> None:
