@@ -46,9 +46,10 @@ def _remarks(plan: Plan, max_usd: float | None) -> list[str]:
         names = ", ".join(_BY_SIZE[name] for name in plan.by_size)
         remarks.append(f"{names}: scaled by the size of the requests, which is known of all prompts")
     remarks.append(
-        f"engines were measured with {plan.sampled} prompts at once and are faster with more; training and evaluation "
-        "are not in this plan"
+        f"engines were measured with {plan.sampled} prompts at once and are faster with more: the hours of engines and "
+        "GPUs, and a time that engines limit, are rather too high than too low"
     )
+    remarks.append("training and evaluation are not in this plan")
     if plan.budget is not None and plan.usd is not None and max_usd is not None:
         most = f"{dollars(plan.usd.value)}, up to {dollars(plan.usd.high)}"
         remarks.append(f"revise.max_usd={max_usd:g}: the run {_VERDICT_WORDS[plan.budget]} ({most})")

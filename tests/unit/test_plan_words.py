@@ -37,6 +37,14 @@ def test_what_is_not_known_is_said() -> None:
     assert "this plan was stopped on the way" in text
 
 
+def test_it_says_that_hours_come_out_high_where_few_prompts_filled_the_engines() -> None:
+    said = [line for line in table(make_plan(ROWS, FRAME, SPEED, CAPACITY), None) if "engines were measured" in line]
+    assert len(said) == 1
+    assert "with 16 prompts at once" in said[0]
+    assert "the hours of engines and GPUs" in said[0]
+    assert "rather too high than too low" in said[0]
+
+
 def test_it_says_which_figures_follow_the_known_sizes() -> None:
     rows = [
         replace(ROW, request_bytes=400 + 10 * number, prompt_tokens=200 + 5 * number, reply_tokens=100 + number % 2)
