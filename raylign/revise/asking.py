@@ -49,6 +49,10 @@ def ask_all(
 ) -> None:
     """Do the work on all `windows` of items and write their rows to `rows_folder`.
 
+    In batch mode it first waits for the provider, for hours perhaps. Until that is over it holds the Ray session and
+    nothing in it: limiter and actors start afterwards, the engines of the stage before are gone, and nodes that an
+    autoscaler brought up may leave.
+
     Args:
         windows: Gives tables of `work.item`, none of which has a row in the folder yet, one after another.
         done: Rows that the folder holds already, of `total`.

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,29 @@ def test_a_batch_makes_the_rows_of_calls_at_half_the_price_without_any_call(tmp_
     assert batched["usd"] == pytest.approx(called["usd"] / 2)
     assert batched["attempts"] == 0
     assert {row.request_id for row in rows.values()} == {f"req_{number}" for number in range(1, DRAFTS + 1)}
+
+
+def test_nothing_in_the_cluster_is_held_while_batches_are_waited_for(tmp_path: Path) -> None:
+    """Looked at when the provider is asked how a batch stands; what an earlier test held may take a moment to go."""
+    import ray
+
+    seen: list[bool] = []
+
+    def idle() -> bool:
+        limiters = [name for name in ray.util.list_named_actors() if name.startswith("raylign-limiter-")]
+        return not limiters and ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]
+
+    def look(number: int) -> Fate:
+        deadline = time.monotonic() + 5.0
+        while not idle() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        seen.append(idle())
+        return Fate()
+
+    with Provider(reply=in_short, batches=Batches(fate=look)) as provider:
+        figures, _ = revise(provider, run_folder(tmp_path), "batch")
+    assert figures["status"] == {"ok": DRAFTS}
+    assert seen == [True, True, True]
 
 
 def test_what_batches_leave_is_called_and_the_spending_of_both_is_one(tmp_path: Path) -> None:
