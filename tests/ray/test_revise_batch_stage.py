@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from provider import Provider
 from provider_batches import Batches, Fate
+from records import make_draft, user
 
 from raylign.config import LoopConfig
 from raylign.errors import ConfigError, EndpointError
@@ -23,12 +24,14 @@ DRAFTS = 30
 
 def run_folder(path: Path) -> RunFolder:
     drafts = [
-        Draft(
-            content_id("draft", number), f"p{number:04}", [{"role": "user", "content": f"Question {number:04}?"}],
-            "train", "set", f"A rather long answer to question {number:04}.", "target", "{}", 0, 5, 9, False, "ok", "",
+        make_draft(
+            id=content_id("draft", number),
+            prompt_id=f"p{number:04}",
+            messages=user(f"Question {number:04}?"),
+            answer=f"A rather long answer to question {number:04}.",
         )
         for number in range(DRAFTS)
-    ]  # fmt: skip
+    ]
     with PartWriter(path / "drafts", Draft) as writer:
         writer.add(drafts)
     return RunFolder(path)

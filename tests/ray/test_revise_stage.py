@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from provider import Provider
+from records import make_draft, user
 
 from raylign.config import LoopConfig
 from raylign.errors import EndpointError
@@ -27,21 +28,12 @@ SCREEN = Screen(io.StringIO())
 
 
 def draft(number: int) -> Draft:
-    return Draft(
+    return make_draft(
         id=content_id("draft", number),
         prompt_id=f"p{number:04}",
-        messages=[{"role": "user", "content": f"Question {number:04}?"}],
+        messages=user(f"Question {number:04}?"),
         split="heldout" if number % 4 == 3 else "train",
-        source="set",
         answer=f"A rather long answer to question {number:04}.",
-        model="target",
-        sampling="{}",
-        sample_index=0,
-        prompt_tokens=5,
-        answer_tokens=9,
-        cut_off=False,
-        status="ok",
-        detail="",
     )
 
 

@@ -3,15 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from records import make_draft
 
 from raylign.config import PairsConfig
 from raylign.pairs.build import build
 from raylign.records import Draft, Pair, Rejected, Revision
 
 MESSAGES: list = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Capital of France?"}]
-DRAFT = Draft(
-    "d", "p", MESSAGES, "heldout", "set", "It is London, I believe.", "target", "{}", 0, 9, 6, False, "ok", ""
-)
+DRAFT = make_draft(messages=MESSAGES, split="heldout", answer="It is London, I believe.")
 REVISION = Revision(
     "r", "d", "p", MESSAGES, "heldout", "set", DRAFT.answer, False, "target", "editor", "clair@1", "whole reply",
     "It is Paris.", "London is wrong.", "stop", "ok", "", 1, 0.1, 20, 4, "",
