@@ -16,7 +16,7 @@ def assistant(text: str) -> list[Message]:
 
 
 def make_draft(**columns: Any) -> Draft:
-    """A good draft, that short question's whole answer."""
+    """A good draft: a whole answer to a short question."""
     row: dict[str, Any] = {
         "id": "d", "prompt_id": "p", "messages": user("Why?"), "split": "train", "source": "set",
         "answer": "Because so.", "model": "target", "sampling": "{}", "sample_index": 0, "prompt_tokens": 3,
