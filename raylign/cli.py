@@ -152,8 +152,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _config_of(run: Path, overrides: list[str]) -> LoopConfig:
-    if not (run / "config.yaml").is_file():
-        raise InputError(f"--from {run} is not a run folder: it has no config.yaml", "name the --out of a raylign run")
+    _require_run(run, f"--from {run}")
     for override in overrides:
         if not override.startswith(("serve.", "cluster.")):
             raise ConfigError(
@@ -164,11 +163,22 @@ def _config_of(run: Path, overrides: list[str]) -> LoopConfig:
 
 def _report(options: argparse.Namespace) -> None:
     run: Path = options.run
-    if not (run / "config.yaml").is_file():
-        raise InputError(f"{run} is not a run folder: it has no config.yaml", "name the --out of a raylign run")
+    _require_run(run, str(run))
     from raylign.report.stage import write_report
 
     print(write_report(RunFolder(run)))
+
+
+def _require_run(run: Path, named: str) -> None:
+    if not (run / "config.yaml").is_file():
+        raise InputError(f"{named} is not a run folder: it has no config.yaml", "name the --out of a raylign run")
+    from raylign.plan.stage import is_plan
+
+    if is_plan(run):
+        raise InputError(
+            f"{named} is the folder of a plan, which makes no pairs and no model",
+            "its figures are in plan.json; name the --out of a raylign run",
+        )
 
 
 def _model(options: argparse.Namespace) -> None:

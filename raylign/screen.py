@@ -14,8 +14,10 @@ from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from raylign import interrupt
+from raylign.time_left import TimeLeft
 from raylign.watchdog import Watchdog
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -38,18 +40,20 @@ class StageProgress:
         """Asked by the watchdog; a stage that learns more on the way replaces it."""
         self.done = 0
         self.note = ""
+        self.time_left = TimeLeft()
         self.started = time.monotonic()
         self.line_at = self.changed_at = self.started
         self.bar: Progress | None = None
         if screen.console.is_terminal:
             columns = (
                 TextColumn("{task.description:<10}"),
-                BarColumn(),
+                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[note]}"),
+                # The words take what room is left, and no more: they must not push the counts off a narrow terminal.
+                TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             )
-            self.bar = Progress(*columns, console=screen.console, transient=True)
+            self.bar = Progress(*columns, console=screen.console, transient=True, expand=True)
             self.task = self.bar.add_task(name, total=None, note="")
             self.bar.start()
 
@@ -60,13 +64,17 @@ class StageProgress:
             KeyboardInterrupt: the run was told to stop, and some library did not hand that on.
         """
         interrupt.check()
+        now = time.monotonic()
         if (done, note) != (self.done, self.note):
-            self.done, self.note, self.changed_at = done, note, time.monotonic()
+            self.done, self.note, self.changed_at = done, note, now
+        # First, where a narrow terminal does not cut it off; and apart from the note, which is what the watchdog
+        # takes for a sign of life.
+        words = ", ".join(filter(None, (self.time_left.words(done, total, now), note)))
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, total=total, note=note)
-        elif time.monotonic() - self.line_at >= SECONDS_BETWEEN_LINES:
-            self.line_at = time.monotonic()
-            self.screen.say(f"{self.name:<10} {done}/{total} {note}".rstrip())
+            self.bar.update(self.task, completed=done, total=total, note=words)
+        elif now - self.line_at >= SECONDS_BETWEEN_LINES:
+            self.line_at = now
+            self.screen.say(f"{self.name:<10} {done}/{total} {words}".rstrip())
 
     def close(self) -> None:
         """Take the bar off the screen."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 from provider import Provider
+from records import make_draft, user
 
 from raylign.config import ReviseConfig
 from raylign.journal.files import JournalFiles
@@ -27,11 +28,12 @@ PRICES = {"usd_per_million_prompt_tokens": 1e6, "usd_per_million_reply_tokens": 
 
 
 def draft(number: int, question: str = "") -> Draft:
-    messages = [{"role": "user", "content": question or f"Question {number:02}?"}]
-    return Draft(
-        content_id("draft", number), f"p{number}", messages, "train", "set", "A long answer.", "target", "{}", 0, 3, 3,
-        False, "ok", "",
-    )  # fmt: skip
+    return make_draft(
+        id=content_id("draft", number),
+        prompt_id=f"p{number}",
+        messages=user(question or f"Question {number:02}?"),
+        answer="A long answer.",
+    )
 
 
 def make_run(folder: Path, drafts: list[Draft]) -> Path:

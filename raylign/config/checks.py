@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from raylign.config.schema import LoopConfig
+from raylign.config.schema import LoopConfig, PairsConfig
 from raylign.errors import ConfigError
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -71,14 +71,17 @@ def _check_pools(config: LoopConfig) -> None:
         ("sample.engines_min", config.sample.engines_min, "sample.engines_max", config.sample.engines_max),
         ("revise.actors_min", config.revise.actors_min, "revise.actors_max", config.revise.actors_max),
         ("serve.replicas_min", config.serve.replicas_min, "serve.replicas_max", config.serve.replicas_max),
-        ("pairs.min_jaccard", config.pairs.min_jaccard, "pairs.max_jaccard", config.pairs.max_jaccard),
-        (
-            *("pairs.min_length_ratio", config.pairs.min_length_ratio),
-            *("pairs.max_length_ratio", config.pairs.max_length_ratio),
-        ),
+        *_pair_bounds(config.pairs),
     ):
-        if low > high:
+        if high is not None and low > high:
             raise ConfigError(f"{low_key} is {low} and {high_key} is {high}", "the first must not exceed the second")
+
+
+def _pair_bounds(pairs: PairsConfig) -> list[tuple[str, float, str, float | None]]:
+    return [
+        (f"pairs.min_{name}", getattr(pairs, f"min_{name}"), f"pairs.max_{name}", getattr(pairs, f"max_{name}"))
+        for name in ("length_ratio", "jaccard", "levenshtein", "shared_prefix")
+    ]
 
 
 def _check_endpoints(config: LoopConfig) -> None:

@@ -12,7 +12,7 @@ OBJECTIVES = ("apo_zero", "apo_down", "dpo")
 SOURCES = ("clair", "judge", "offpolicy", "stronger")
 FILTERS = (
     *("empty", "cut_off", "identical", "marker_leak", "alludes", "refusal", "repetitive", "too_short", "too_long"),
-    *("contrast", "language_change", "near_duplicate"),
+    *("jaccard", "levenshtein", "shared_prefix", "language_change", "near_duplicate"),
 )
 
 _OPERATION = {"operation": True}
@@ -113,7 +113,8 @@ class ReviseConfig:
     timeout_seconds: float = field(default=300.0, metadata=_OPERATION | {"above": 0.0})
     """Time allowed to one request."""
     max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
-    """Tries a request gets, the first included; only failures that may pass are tried again."""
+    """Tries a request gets, the first included; only failures that may pass are tried again. A refusal for the rate is
+    none of them: it is tried again for up to ten times `timeout_seconds`."""
     mode: str = field(default="online", metadata=_OPERATION | {"allowed": ("online", "batch")})
     """`batch` sends requests through the provider's batch endpoint first, and online only what that did not answer."""
     batch_requests: int = field(default=50_000, metadata=_OPERATION | {"low": 1})
@@ -136,7 +137,7 @@ class PairsConfig:
     """`clair`: the reviser improves the draft; `stronger`: it answers the prompt itself; `judge`: it prefers one of two
     drafts; `offpolicy`: existing pairs or scored answers are imported. All four as in arXiv 2408.06266."""
     filters: list[str] = field(
-        default_factory=lambda: list(FILTERS[: FILTERS.index("contrast")]),
+        default_factory=lambda: list(FILTERS[: FILTERS.index("language_change")]),
         metadata={"allowed": FILTERS},
     )
     """Filters that run, in this order; the first that objects names the reason. `near_duplicate` runs last."""
@@ -151,9 +152,18 @@ class PairsConfig:
     drop_cut_drafts: bool = False
     """`cut_off` always rejects a cut revision; true also rejects a cut draft."""
     min_jaccard: float = field(default=0.0, metadata={"low": 0.0, "high": 1.0})
-    """`contrast`: lowest token Jaccard similarity of draft and revision."""
+    """`jaccard`: a revision that shares less than this of its and its draft's words is rejected."""
     max_jaccard: float = field(default=1.0, metadata={"low": 0.0, "high": 1.0})
-    """`contrast`: highest token Jaccard similarity of draft and revision."""
+    """`jaccard`: so is one that shares more than this."""
+    min_levenshtein: float = field(default=0.0, metadata={"low": 0.0, "high": 1.0})
+    """`levenshtein`: a revision with fewer character edits than this, over the longer length, is rejected."""
+    max_levenshtein: float = field(default=1.0, metadata={"low": 0.0, "high": 1.0})
+    """`levenshtein`: so is one with more than this."""
+    min_shared_prefix: int = field(default=0, metadata={"low": 0})
+    """`shared_prefix`: a revision that starts with fewer of its draft's tokens (words, punctuation marks) than this is
+    rejected."""
+    max_shared_prefix: int | None = field(default=None, metadata={"low": 0})
+    """`shared_prefix`: so is one that starts with more; null sets no such bound."""
     near_duplicate_threshold: float = field(default=0.8, metadata={"above": 0.0, "high": 1.0})
     """`near_duplicate`: Jaccard similarity, of runs of five characters, from which on two prompts are too alike."""
 

@@ -30,6 +30,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         EndpointError: the endpoint is down, refuses the key or lacks the model, or the budget is spent; finished rows
             are kept.
         PlanError: the cluster has no room for the actors.
+        ConfigError: calls are wanted while batches of an earlier start are open.
     """
     drafts: list[Draft] = read_records(folder.path / "drafts", Draft)
     if not drafts:

@@ -31,9 +31,9 @@ def contrast(chosen: str, rejected: str) -> Contrast:
     """The contrast of two answers; `rejected` must not be empty."""
     return Contrast(
         jaccard=jaccard(chosen, rejected),
-        levenshtein=Levenshtein.normalized_distance(chosen, rejected),
+        levenshtein=levenshtein(chosen, rejected),
         length_ratio=len(chosen) / len(rejected),
-        shared_prefix=Prefix.similarity(_TOKEN.findall(chosen), _TOKEN.findall(rejected)),
+        shared_prefix=shared_prefix(chosen, rejected),
     )
 
 
@@ -41,3 +41,13 @@ def jaccard(first: str, second: str) -> float:
     """Jaccard similarity of two texts' sets of words; 1 for two texts without any word."""
     words, others = (set(_WORD.findall(text.casefold())) for text in (first, second))
     return len(words & others) / len(words | others) if words or others else 1.0
+
+
+def levenshtein(first: str, second: str) -> float:
+    """Character edits between two texts over the longer length, 0 (same) to 1."""
+    return Levenshtein.normalized_distance(first, second)
+
+
+def shared_prefix(first: str, second: str) -> int:
+    """Tokens, words and single punctuation marks in their case, that two texts both start with."""
+    return Prefix.similarity(_TOKEN.findall(first), _TOKEN.findall(second))

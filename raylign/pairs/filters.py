@@ -10,7 +10,7 @@ from collections.abc import Callable
 from raylign.config import PairsConfig
 from raylign.language import clear_language_of, names_language
 from raylign.pairs.allusion import allusion_in
-from raylign.pairs.contrast import jaccard
+from raylign.pairs.contrast import jaccard, levenshtein, shared_prefix
 from raylign.records import Revision
 from raylign.refusal import refusal_in
 from raylign.repetition import repeated_4grams
@@ -91,9 +91,25 @@ def _length_ratio(revision: Revision) -> float:
     return len(revision.revision) / max(1, len(revision.answer))
 
 
-def _contrast(revision: Revision, pairs: PairsConfig) -> str | None:
-    similarity = jaccard(revision.revision, revision.answer)
-    return None if pairs.min_jaccard <= similarity <= pairs.max_jaccard else f"Jaccard similarity {similarity:.3f}"
+def _jaccard(revision: Revision, pairs: PairsConfig) -> str | None:
+    value = jaccard(revision.revision, revision.answer)
+    return _outside("Jaccard similarity", value, pairs.min_jaccard, pairs.max_jaccard)
+
+
+def _levenshtein(revision: Revision, pairs: PairsConfig) -> str | None:
+    value = levenshtein(revision.revision, revision.answer)
+    return _outside("Levenshtein distance", value, pairs.min_levenshtein, pairs.max_levenshtein)
+
+
+def _shared_prefix(revision: Revision, pairs: PairsConfig) -> str | None:
+    value = shared_prefix(revision.revision, revision.answer)
+    return _outside("shared prefix in tokens", value, pairs.min_shared_prefix, pairs.max_shared_prefix)
+
+
+def _outside(metric: str, value: float, low: float, high: float | None) -> str | None:
+    if value < low:
+        return f"{metric} {value:.4g}, at least {low:g} is wanted"
+    return f"{metric} {value:.4g}, at most {high:g} is wanted" if high is not None and value > high else None
 
 
 def _language_change(revision: Revision, pairs: PairsConfig) -> str | None:
@@ -119,6 +135,8 @@ _FILTERS: dict[str, Callable[[Revision, PairsConfig], str | None]] = {
     "repetitive": _repetitive,
     "too_short": _too_short,
     "too_long": _too_long,
-    "contrast": _contrast,
+    "jaccard": _jaccard,
+    "levenshtein": _levenshtein,
+    "shared_prefix": _shared_prefix,
     "language_change": _language_change,
 }

@@ -2,7 +2,10 @@
 
 import random
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from raylign.config import LoopConfig
 from raylign.errors import ConfigError
@@ -49,6 +52,11 @@ def run_plan(config: LoopConfig, folder: RunFolder, screen: Screen, sample: int)
 def marks(sample: int) -> dict[str, Any]:
     """What tells a plan's folder from a run's: neither can be taken up as the other, nor as a larger sample's."""
     return {"plan": {"sample": sample}}
+
+
+def is_plan(folder: Path) -> bool:
+    """Whether a folder with a configuration is a plan's."""
+    return "plan" in (yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) or {})
 
 
 def _choose(config: LoopConfig, folder: RunFolder, sample: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from raylign.plan.estimate import Plan, StageTime
 from raylign.plan.totals import Range
+from raylign.time_left import duration
 
 _BY_SIZE = {
     "answer_tokens": "draft tokens",
@@ -45,9 +46,10 @@ def _remarks(plan: Plan, max_usd: float | None) -> list[str]:
         names = ", ".join(_BY_SIZE[name] for name in plan.by_size)
         remarks.append(f"{names}: scaled by the size of the requests, which is known of all prompts")
     remarks.append(
-        f"engines were measured with {plan.sampled} prompts at once and are faster with more; training and evaluation "
-        "are not in this plan"
+        f"engines were measured with {plan.sampled} prompts at once and are faster with more: the hours of engines and "
+        "GPUs, and a time that engines limit, are rather too high than too low"
     )
+    remarks.append("training and evaluation are not in this plan")
     if plan.budget is not None and plan.usd is not None and max_usd is not None:
         most = f"{dollars(plan.usd.value)}, up to {dollars(plan.usd.high)}"
         remarks.append(f"revise.max_usd={max_usd:g}: the run {_VERDICT_WORDS[plan.budget]} ({most})")
@@ -93,19 +95,3 @@ def dollars(amount: float) -> str:
 def hours(amount: float) -> str:
     """Hours with three digits at most."""
     return f"{amount:.3g}" if amount < 1000 else count(amount)
-
-
-def duration(seconds: float) -> str:
-    """A time in its two largest units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    if not math.isfinite(seconds):
-        return "any"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    whole_hours, minutes = divmod(minutes, 60)
-    if whole_hours < 48:
-        return f"{whole_hours} h {minutes} min"
-    days, whole_hours = divmod(whole_hours, 24)
-    return f"{days} d {whole_hours} h"

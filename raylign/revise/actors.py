@@ -24,7 +24,7 @@ from raylign.revise.limiter_actor import JobStoppedError, LeaseDesk, RefusedErro
 from raylign.revise.pool import CPUS_PER_ACTOR
 from raylign.revise.reasons import TRANSIENT, Reason
 from raylign.revise.replies import Reply
-from raylign.revise.retry import retry_delay
+from raylign.revise.retry import Tries
 from raylign.revise.rows import Call
 from raylign.revise.secret import Secret
 from raylign.revise.templates import request_key
@@ -97,29 +97,31 @@ class Asker:
         ask = Ask(
             estimate_tokens(messages, self.revise.max_tokens), self.price.most_usd(messages, self.revise.max_tokens)
         )
-        for attempt in range(1, self.revise.max_attempts + 1):
-            call = await self._attempt(messages, ask, attempt)
+        tries, sent = Tries(self.revise.max_attempts, self.revise.timeout_seconds), 0
+        while True:
+            call = await self._attempt(messages, ask)
+            sent += call.attempts
             if isinstance(call.outcome, Reply):
                 await self.writer.add(Entry(key, call.outcome))
                 break
-            delay = retry_delay(call.outcome, attempt, self.revise.max_attempts, random.random())
+            delay = tries.delay(call.outcome, time.monotonic(), random.random())
             if delay is None:
                 if call.outcome.reason in TRANSIENT:
                     cause = explain_gone(self.reach.base_url, call.outcome.reason, call.outcome.detail)
                     await self.desk.give_up(str(cause))
                 break
             await asyncio.sleep(delay)
-        return call
+        return replace(call, attempts=sent)
 
-    async def _attempt(self, messages: list[Message], ask: Ask, attempt: int) -> Call:
+    async def _attempt(self, messages: list[Message], ask: Ask) -> Call:
         """One request, once the limiter lets it go."""
         async with self.places:
             try:
                 lease = await self.desk.lease(ask)
             except RefusedError as error:
-                return Call(Failure(Reason.TOO_LARGE, str(error)), attempt - 1, 0.0)
+                return Call(Failure(Reason.TOO_LARGE, str(error)), 0, 0.0)
             except JobStoppedError as error:
-                return Call(Failure(Reason.STOPPED, str(error)), attempt - 1, 0.0)
+                return Call(Failure(Reason.STOPPED, str(error)), 0, 0.0)
             started = time.monotonic()
             outcome, stated = await self.client.complete(
                 self.reach.served_name,
@@ -135,7 +137,7 @@ class Asker:
             cause = str(explain_fatal(outcome, self.reach.base_url, revise.model, revise.api_key_env))
             await self.desk.stop(cause)
             outcome = Failure(Reason.STOPPED, cause)
-        return Call(outcome, attempt, seconds)
+        return Call(outcome, 1, seconds)
 
     def _settlement(self, lease: int, outcome: Reply | Failure, stated: StatedLimits | None) -> Settlement:
         if isinstance(outcome, Reply):

@@ -18,7 +18,7 @@ from raylign.journal.index import load_index
 from raylign.parts import PartWriter, part_paths
 from raylign.revise.actors import Reach, run_pool
 from raylign.revise.batch import fill_journal
-from raylign.revise.batch_files import batches_usd
+from raylign.revise.batch_files import batches_usd, require_collected
 from raylign.revise.client import check_endpoint, read_key
 from raylign.revise.intake import Intake
 from raylign.revise.ledger import Ledger
@@ -49,6 +49,10 @@ def ask_all(
 ) -> None:
     """Do the work on all `windows` of items and write their rows to `rows_folder`.
 
+    In batch mode it first waits for the provider, for hours perhaps. Until that is over it holds the Ray session and
+    nothing in it: limiter and actors start afterwards, the engines of the stage before are gone, and nodes that an
+    autoscaler brought up may leave.
+
     Args:
         windows: Gives tables of `work.item`, none of which has a row in the folder yet, one after another.
         done: Rows that the folder holds already, of `total`.
@@ -58,9 +62,11 @@ def ask_all(
         EndpointError: the endpoint is down, refuses the key or lacks the model, or the budget is spent; finished rows
             are kept.
         PlanError: the cluster has no room for the actors.
+        ConfigError: calls are wanted while batches of an earlier start are open.
     """
     import ray
 
+    require_collected(config.revise.mode, rows_folder)
     require_room(
         f"the {progress.name} stage",
         cpus=config.revise.actors_min * CPUS_PER_ACTOR,

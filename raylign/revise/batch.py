@@ -186,15 +186,19 @@ class _Batches:
             for part, report in zip(parts, reports, strict=True):
                 part.status = report.status
             self.files.save()
-        for part, report, step in zip(parts, reports, steps, strict=True):
-            if step is not Step.WAIT:
-                self._end(part, report, step)
+        ends = [
+            self._end(part, report, step)
+            for part, report, step in zip(parts, reports, steps, strict=True)
+            if step is not Step.WAIT
+        ]
+        if causes := [cause for cause in ends if cause]:  # all are collected before the first is told
+            raise causes[0]
         if Step.POSTPONE in steps:
             self.most_open = max(1, len(self.files.open()))
         return set(steps)
 
-    def _end(self, part: Part, report: BatchReport, step: Step) -> None:
-        """Bring a batch's results into the journal, then note that it has ended."""
+    def _end(self, part: Part, report: BatchReport, step: Step) -> EndpointError | None:
+        """Bring a batch's results into the journal, then note that it has ended; returns why no other may follow it."""
         keys = self.files.keys(part)
         left, unanswered, usd = set(keys), list[str](), 0.0
         for results in self._results(part, report):
@@ -212,7 +216,8 @@ class _Batches:
         self.files.end(part, usd, unanswered)
         self.taken[part.number] = IdSet([[key for key in keys if key not in left]])
         if step is Step.GIVE_UP or (step is Step.RESUBMIT and len(left) == part.requests):
-            raise explain_end(report, self.revise.base_url or "")
+            return explain_end(report, self.revise.base_url or "")
+        return None
 
     def _results(self, part: Part, report: BatchReport) -> Iterator[list[Result]]:
         """What a batch's output and error files say, so many lines at a time."""

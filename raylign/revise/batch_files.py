@@ -15,8 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from raylign.errors import ConfigError
 from raylign.revise.batch_plan import BatchRequest, Filling, read_keys
 from raylign.run_folder import write_json
+
+_SHOWN = 3
+"""Batches named in a message."""
 
 
 @dataclass
@@ -121,6 +125,21 @@ class BatchFiles:
 def batches_usd(revisions_folder: Path) -> float:
     """What all batches of a run cost, open ones at most."""
     return BatchFiles.load(revisions_folder).usd()
+
+
+def require_collected(mode: str, revisions_folder: Path) -> None:
+    """Raise a ConfigError where calls would pay again for what batches that have not ended are to answer."""
+    # A file that was never uploaded has no batch at the provider.
+    open_ones = [part for part in BatchFiles.load(revisions_folder).open() if part.file_id]
+    if mode == "batch" or not open_ones:
+        return
+    names = ", ".join(part.batch_id or f"of {part.file_id}" for part in open_ones[:_SHOWN])
+    raise ConfigError(
+        f"revise.mode is {mode!r} while batches with {sum(part.requests for part in open_ones)} requests of this run "
+        f"are open ({names}{', …' if len(open_ones) > _SHOWN else ''}): calls would pay for them a second time",
+        "set revise.mode=batch and run the same command to collect them; to wait no longer, cancel all of them at the "
+        "provider first",
+    )
 
 
 class InputFile:

@@ -1,20 +1,19 @@
 """A few words on how revising goes, from counts and the limiter's figures. Pure; time is an argument, in seconds."""
 
-from collections import Counter, deque
+from collections import Counter
 
 from raylign.revise.limiter import Figures
 from raylign.revise.reasons import Reason
-
-_WINDOW_SECONDS = 60.0
+from raylign.time_left import RecentRate
 
 
 class Progress:
-    """Remembers the last minute, to tell the rate."""
+    """Remembers what was sent lately, to tell the rate; the time left is the screen's to tell, as of every stage."""
 
     def __init__(self, requests_per_minute: int, verb: str = "revised") -> None:
         self.verb = verb
         self.requests_per_minute = requests_per_minute
-        self.seen: deque[tuple[float, int]] = deque()
+        self.sent = RecentRate(least_seconds=1.0)
 
     def words(self, counts: Counter[str], figures: Figures, now: float) -> str:
         """For example: `190 revised, 22 not (20 cut_off, 2 empty), 55 in flight, 88 of 6000 requests a minute`.
@@ -26,17 +25,10 @@ class Progress:
         reasons = ", ".join(f"{count} {status}" for status, count in failed.most_common(3))
         words = [f"{counts[Reason.OK]} {self.verb}, {failed.total()} not{f' ({reasons})' if reasons else ''}"]
         words.append(f"{figures.in_flight} in flight")
-        if rate := self._rate(figures.sent, now):
+        if rate := self.sent.per_second(figures.sent, now) * 60:
             words.append(f"{rate:.0f} of {self.requests_per_minute} requests a minute")
         if figures.refused_for_rate:
             words.append(f"{figures.refused_for_rate} refused for the rate, now at {figures.share:.0%} of it")
         if figures.committed_usd:
             words.append(f"${figures.committed_usd:.2f}")
         return ", ".join(words)
-
-    def _rate(self, sent: int, now: float) -> float:
-        self.seen.append((now, sent))
-        while now - self.seen[0][0] > _WINDOW_SECONDS:
-            self.seen.popleft()
-        began, before = self.seen[0]
-        return (sent - before) / (now - began) * 60 if now - began >= 1.0 else 0.0

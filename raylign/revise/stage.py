@@ -24,6 +24,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         EndpointError: the endpoint is down, refuses the key or lacks the model, or the budget is spent; finished rows
             are kept.
         PlanError: the cluster has no room for the reviser actors.
+        ConfigError: calls are wanted while batches of an earlier start are open.
     """
     drafts_folder, revisions_folder = folder.path / "drafts", folder.stage("revisions")
     if not part_paths(drafts_folder):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))  # benchmarks share the tests' rows
 _PACKAGES = ("ray", "torch", "transformers", "deepspeed", "openai", "pyarrow", "numpy")
 
 

@@ -27,6 +27,8 @@ def build(folder: Path, count: int) -> None:
     """Write the run folder."""
     from dataclasses import replace
 
+    from records import make_draft
+
     from raylign.config import ReviseConfig
     from raylign.journal.files import JournalFiles
     from raylign.journal.writer import Entry, JournalWriter
@@ -37,9 +39,7 @@ def build(folder: Path, count: int) -> None:
     from raylign.revise.templates import load_template
 
     revise, template = ReviseConfig(), load_template(ReviseConfig())
-    draft = Draft(
-        "", "p", [{"role": "user", "content": "Why?"}], "train", "s", "So.", "m", "{}", 0, 3, 3, False, "ok", ""
-    )  # fmt: skip
+    draft = make_draft()
     reply = Reply("Because.", "stop", "", 3, 3, "r")
     row = to_revision(draft, Call(reply, 1, 0.1), revise, template)
     segments = JournalWriter(JournalFiles(str(folder / "journal"))).segments

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
+from records import make_draft, user
 
 from raylign.config import ReviseConfig
 from raylign.journal.files import JournalFiles
@@ -23,11 +24,12 @@ _ANSWER = "An answer of some forty words, so that a request has the size of a re
 
 def draft(number: int) -> Draft:
     """A draft like no other."""
-    return Draft(
-        content_id("draft", number), content_id("prompt", number),
-        [{"role": "user", "content": f"Question {number}: what is there to say about number {number}?"}],
-        "train", "benchmark", f"{_ANSWER} Number {number}.", "target", "{}", 0, 12, 60, False, "ok", "",
-    )  # fmt: skip
+    return make_draft(
+        id=content_id("draft", number),
+        prompt_id=content_id("prompt", number),
+        messages=user(f"Question {number}: what is there to say about number {number}?"),
+        answer=f"{_ANSWER} Number {number}.",
+    )
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from records import make_pair, user
 
 from raylign.config import LoopConfig, load_config
 from raylign.errors import InputError, TrainingError
 from raylign.parts import PartWriter
-from raylign.records import Message, Pair
+from raylign.records import Pair
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 from raylign.train.stage import run
@@ -34,35 +35,12 @@ BASE += ["train.cpus_per_worker=1", "train.dtype=fp32", "train.checkpoint_every=
 
 
 def write_pairs(folder: Path, split: str, count: int) -> None:
-    def message(role: str, content: str) -> list[Message]:
-        return [Message(role=role, content=content)]
-
     with PartWriter(folder / split, Pair) as writer:
         for index in range(count):
             word, other = WORDS[index % len(WORDS)], WORDS[(index + 5) % len(WORDS)]
-            writer.add(
-                [
-                    Pair(
-                        id=f"{split}-{index}",
-                        prompt=message("user", f"Tell me about the {word} and the {other}."),
-                        chosen=message("assistant", f"A {word} is short."),
-                        rejected=message("assistant", f"Well, the {word}, " + f"and the {other}, " * (1 + index % 4)),
-                        rationale="",
-                        split=split,  # type: ignore[arg-type]
-                        source="test",
-                        jaccard=0.1,
-                        levenshtein=0.9,
-                        length_ratio=0.5,
-                        shared_prefix=0,
-                        prompt_id="",
-                        draft_id="",
-                        revision_id="",
-                        target_model="",
-                        reviser_model="",
-                        template="",
-                    )
-                ]
-            )
+            chosen, rejected = f"A {word} is short.", f"Well, the {word}, " + f"and the {other}, " * (1 + index % 4)
+            asked = user(f"Tell me about the {word} and the {other}.")
+            writer.add([make_pair(chosen, rejected, id=f"{split}-{index}", prompt=asked, split=split)])
 
 
 def prepare(path: Path, model: Path, *overrides: str) -> tuple[LoopConfig, RunFolder]:

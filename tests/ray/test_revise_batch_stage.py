@@ -2,13 +2,16 @@
 
 import io
 import re
+import time
 from pathlib import Path
 
 import pytest
 from provider import Provider
 from provider_batches import Batches, Fate
+from records import make_draft, user
 
 from raylign.config import LoopConfig
+from raylign.errors import ConfigError, EndpointError
 from raylign.parts import PartWriter, read_records
 from raylign.records import Draft, Revision, content_id
 from raylign.revise import stage
@@ -21,12 +24,14 @@ DRAFTS = 30
 
 def run_folder(path: Path) -> RunFolder:
     drafts = [
-        Draft(
-            content_id("draft", number), f"p{number:04}", [{"role": "user", "content": f"Question {number:04}?"}],
-            "train", "set", f"A rather long answer to question {number:04}.", "target", "{}", 0, 5, 9, False, "ok", "",
+        make_draft(
+            id=content_id("draft", number),
+            prompt_id=f"p{number:04}",
+            messages=user(f"Question {number:04}?"),
+            answer=f"A rather long answer to question {number:04}.",
         )
         for number in range(DRAFTS)
-    ]  # fmt: skip
+    ]
     with PartWriter(path / "drafts", Draft) as writer:
         writer.add(drafts)
     return RunFolder(path)
@@ -73,6 +78,29 @@ def test_a_batch_makes_the_rows_of_calls_at_half_the_price_without_any_call(tmp_
     assert {row.request_id for row in rows.values()} == {f"req_{number}" for number in range(1, DRAFTS + 1)}
 
 
+def test_nothing_in_the_cluster_is_held_while_batches_are_waited_for(tmp_path: Path) -> None:
+    """Looked at when the provider is asked how a batch stands; what an earlier test held may take a moment to go."""
+    import ray
+
+    seen: list[bool] = []
+
+    def idle() -> bool:
+        limiters = [name for name in ray.util.list_named_actors() if name.startswith("raylign-limiter-")]
+        return not limiters and ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]
+
+    def look(number: int) -> Fate:
+        deadline = time.monotonic() + 5.0
+        while not idle() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        seen.append(idle())
+        return Fate()
+
+    with Provider(reply=in_short, batches=Batches(fate=look)) as provider:
+        figures, _ = revise(provider, run_folder(tmp_path), "batch")
+    assert figures["status"] == {"ok": DRAFTS}
+    assert seen == [True, True, True]
+
+
 def test_what_batches_leave_is_called_and_the_spending_of_both_is_one(tmp_path: Path) -> None:
     """One request of the first batch fails; calls then bring it, and the next start knows what both ways cost."""
     with Provider(reply=in_short, batches=Batches(fate=lambda number: Fate())) as provider:
@@ -87,3 +115,24 @@ def test_what_batches_leave_is_called_and_the_spending_of_both_is_one(tmp_path: 
         calls = folder.read_json("revisions/spend.json")["committed_usd"]
         assert 0.0 < calls < batches
         assert batches + calls == pytest.approx(figures["usd"], abs=1e-6)
+
+
+def test_calls_do_not_pay_again_for_what_open_batches_are_to_answer(tmp_path: Path) -> None:
+    """The key is revoked while three batches are open."""
+    batches = Batches()
+    with Provider(reply=in_short, batches=batches) as provider:
+
+        def revoke(number: int) -> Fate:
+            provider.key = "sk-another"
+            return Fate()
+
+        batches.fate = revoke
+        folder = run_folder(tmp_path)
+        with pytest.raises(EndpointError, match="refuses the key"):
+            revise(provider, folder, "batch")
+        provider.key, batches.fate = "", lambda number: Fate()
+        with pytest.raises(ConfigError, match=r"30 requests .*batch_0, batch_1, batch_2"):
+            revise(provider, folder, "online")
+        figures, _ = revise(provider, folder, "batch")
+        assert figures["status"] == {"ok": DRAFTS}
+        assert provider.arrivals == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from provider import Provider
+from records import make_draft, user
 
 from raylign.config import LoopConfig
 from raylign.errors import EndpointError
@@ -27,21 +28,12 @@ SCREEN = Screen(io.StringIO())
 
 
 def draft(number: int) -> Draft:
-    return Draft(
+    return make_draft(
         id=content_id("draft", number),
         prompt_id=f"p{number:04}",
-        messages=[{"role": "user", "content": f"Question {number:04}?"}],
+        messages=user(f"Question {number:04}?"),
         split="heldout" if number % 4 == 3 else "train",
-        source="set",
         answer=f"A rather long answer to question {number:04}.",
-        model="target",
-        sampling="{}",
-        sample_index=0,
-        prompt_tokens=5,
-        answer_tokens=9,
-        cut_off=False,
-        status="ok",
-        detail="",
     )
 
 
@@ -121,17 +113,21 @@ def test_mixed_faults_lose_no_row_and_the_key_stays_secret(tmp_path: Path, monke
 
 
 def test_retry_after_is_obeyed_and_the_limit_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider allows 600 a minute and raylign is told 480: no call too many. One is asked to wait, and all do."""
+    """The provider allows 600 a minute and raylign is told 480: no call too many. One is asked to wait, and all do.
+
+    Each request has one try, and the refused one is sent again all the same: it was never worked on.
+    """
 
     def fault(number: int, asked_before: int) -> str:
         return "limit" if number == 10 else ""
 
     with Provider(key=KEY, requests_per_minute=600, burst=10, fault=fault) as provider:
         config, folder = configuration(provider, monkeypatch), run_folder(tmp_path, 42)
-        config.revise.requests_per_minute = 480
+        config.revise.requests_per_minute, config.revise.max_attempts = 480, 1
         started = time.monotonic()
         figures = stage.run(config, folder, SCREEN)
         assert figures["status"] == {"ok": 39, "too_large": 1}
+        assert figures["attempts"] == 39 + 1, "all requests sent are told"
         assert provider.served["429"] == 1
         # In flight already when the 429 was on its way: those, and no others, may come before its time is over.
         assert provider.early <= 8

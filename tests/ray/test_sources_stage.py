@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 from provider import Provider
+from records import user
 
-from raylign.config import LoopConfig, load_config
+from raylign.config import LoopConfig, SampleConfig, load_config
 from raylign.errors import EndpointError
 from raylign.judge import stage as judge_stage
 from raylign.pairs import stage as pairs_stage
 from raylign.parts import PartWriter, read_records
-from raylign.records import Draft, Judgement, Pair, content_id
+from raylign.records import Draft, Judgement, Pair, Prompt, content_id
 from raylign.revise import stage as revise_stage
 from raylign.run_folder import RunFolder
+from raylign.sample.drafts import to_draft
 from raylign.screen import Screen
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -24,12 +26,14 @@ PROMPTS = 24
 KEY = "sk-judge-51cd02e8"
 
 
-def draft(number: int, index: int, answer: str) -> Draft:
-    messages: list = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": f"Question {number:02}?"}]
-    return Draft(
-        content_id("draft", number, index), content_id("prompt", number), messages, "train", "set", answer, "target",
-        "{}", index, 5, 9, False, "ok", "",
-    )  # fmt: skip
+def drafts_of(number: int, answers: list[str]) -> list[Draft]:
+    """A prompt's drafts as the sample stage makes them of an engine's outputs."""
+    messages: list = [{"role": "system", "content": "Be kind."}, *user(f"Question {number:02}?")]
+    prompt, sample = Prompt(content_id("prompt", number), messages, "train", "set"), SampleConfig(samples=2)
+    return [
+        to_draft(prompt, {"generated_text": answer, "num_generated_tokens": 9}, "target", sample, 0, index)
+        for index, answer in enumerate(answers)
+    ]
 
 
 def run_folder(path: Path, samples: int) -> RunFolder:
@@ -37,8 +41,7 @@ def run_folder(path: Path, samples: int) -> RunFolder:
     with PartWriter(path / "drafts", Draft) as writer:
         for number in range(PROMPTS):
             words = ["good", "poor"] if number % 2 else ["poor", "good"]
-            answers = [f"A {word} answer to question {number:02}." for word in words]
-            writer.add([draft(number, index, answers[index]) for index in range(samples)])
+            writer.add(drafts_of(number, [f"A {word} answer to question {number:02}." for word in words[:samples]]))
     return RunFolder(path)
 
 
@@ -75,12 +78,20 @@ def test_a_judge_is_asked_in_both_orders_and_every_prompt_is_accounted_for(tmp_p
         assert provider.served["ok"] == answered, "a second run calls nothing"
     rows = read_records(folder.path / "judgements", Judgement)
     assert Counter(row.id for row in rows).most_common(1)[0][1] == 1
+    drafts = {draft.id: draft for draft in read_records(folder.path / "drafts", Draft)}
+    assert len(drafts) == 2 * PROMPTS
+    shown = Counter(
+        (row.prompt_id, drafts[row.first_id].sample_index, drafts[row.second_id].sample_index) for row in rows
+    )
+    assert shown == {(draft.prompt_id, *order): 1 for draft in drafts.values() for order in ((0, 1), (1, 0))}
+    assert all(drafts[row.first_id].prompt_id == drafts[row.second_id].prompt_id == row.prompt_id for row in rows)
     pairs = pairs_stage.run(config, folder, SCREEN)
     assert pairs["candidates"] == PROMPTS == pairs["pairs"] + sum(pairs["rejected"].values())
     assert pairs["rejected"] == {"position_bias": 2, "tie": 1, "unparsed": 1}
     made = read_records(folder.path / "pairs" / "train", Pair)
     assert all("good" in pair.chosen[0]["content"] and "poor" in pair.rejected[0]["content"] for pair in made)
     assert len({pair.prompt_id for pair in made}) == 20
+    assert all(pair.rejected[0]["content"] == drafts[pair.draft_id].answer for pair in made)
 
 
 def test_a_judge_whose_key_is_revoked_is_asked_only_for_the_rest_by_the_next_run(

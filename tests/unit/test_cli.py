@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from raylign.config import LoopConfig
+from raylign.plan.stage import marks
+from raylign.run_folder import RunFolder
+
 
 def raylign(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -120,6 +124,13 @@ def test_a_plan_by_too_few_prompts() -> None:
 
 def test_serving_a_folder_that_is_no_run(tmp_path: Path) -> None:
     assert_refused(raylign("serve", "--from", str(tmp_path)), "not a run folder")
+
+
+@pytest.mark.parametrize("command", [("report",), ("serve", "--from")])
+def test_a_folder_of_a_plan_is_named_as_such(command: tuple[str, ...], tmp_path: Path) -> None:
+    RunFolder.open(tmp_path, LoopConfig(), [], marks(16)).close()
+    assert_refused(raylign(*command, str(tmp_path)), "the folder of a plan", "plan.json")
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_an_import_needs_no_model_no_reviser_and_no_cluster(out: Path, tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_resolved_yaml_loads_to_the_same_configuration(tmp_path: Path) -> None:
         ("pairs.filters=3", "it takes list[str]"),
         ("pairs.filters=[near_duplicate,empty]", "name near_duplicate last"),
         ("pairs.min_length_ratio=5", "pairs.max_length_ratio is 4.0"),
+        ("pairs.max_levenshtein=1.5", "at most 1"),
+        ("pairs.min_shared_prefix=-1", "at least 0"),
         ("pairs.near_duplicate_threshold=0", "more than 0"),
         ("revise.base_url=localhost:8000", "http://"),
         ("revise.base_url=https://api.example.com/v1", "revise.model"),
@@ -88,6 +90,8 @@ def test_a_mistake_names_the_key_and_the_cure(override: str, named: str) -> None
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [
+        (["pairs.min_shared_prefix=5", "pairs.max_shared_prefix=4"], "pairs.max_shared_prefix is 4"),
+        (["pairs.min_levenshtein=0.5", "pairs.max_levenshtein=0.4"], "the first must not exceed the second"),
         (["sample.samples=2", "sample.temperature=0"], "greedy drafts of a prompt are all the same"),
         (
             ["pairs.source=stronger", "revise.template=clair", "revise.reply_format=json_schema"],

@@ -5,23 +5,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from records import make_draft, user
 
 from raylign.config import PairsConfig, ReviseConfig
 from raylign.judge.comparisons import NoComparison, choose_two
 from raylign.judge.outcome import agreement, candidates_of, decide
 from raylign.judge.work import Judging
 from raylign.pairs.build import build_all
-from raylign.records import Comparison, Draft, Judgement, Pair, Rejected, to_table
+from raylign.records import Comparison, Judgement, Pair, Rejected, to_table
 from raylign.revise.failures import Failure
 from raylign.revise.reasons import Reason
 from raylign.revise.replies import Reply
 from raylign.revise.rows import Call
 
 JUDGING = Judging(ReviseConfig(model="judge", max_repairs=1))
-DRAFT = Draft(
-    "d0", "p", [{"role": "user", "content": "Why {{ first }}?"}], "heldout", "set", "Because of {{ task }}.",
-    "target", "{}", 0, 3, 5, False, "ok", "",
-)  # fmt: skip
+DRAFT = make_draft(
+    id="d0", messages=user("Why {{ first }}?"), split="heldout", answer="Because of {{ task }}.", answer_tokens=5
+)
 OTHER = replace(DRAFT, id="d1", sample_index=1, answer="Since it is so.")
 LATER = replace(DRAFT, id="d2", sample_index=2, answer="Nobody can say.")
 FORWARD, BACKWARD = JUDGING.comparisons([OTHER, DRAFT])

@@ -1,5 +1,6 @@
 """Each source of pairs runs its own stages and no others; what it lacks is told before anything starts."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -38,5 +39,10 @@ def test_an_import_needs_no_reviser(tmp_path: Path) -> None:
     """Its endpoint is not even asked whether it is there."""
     path = tmp_path / "pairs.jsonl"
     path.write_text("{}\n")
-    settings = ["revise.base_url=http://127.0.0.1:9/v1", "revise.model=editor", f"offpolicy.path={path}"]
-    preflight(load_config(None, ["pairs.source=offpolicy", *settings]), MAKE_PAIRS, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        url = f"http://127.0.0.1:{endpoint.getsockname()[1]}/v1"
+        settings = [f"revise.base_url={url}", "revise.model=editor", f"offpolicy.path={path}"]
+        preflight(load_config(None, ["pairs.source=offpolicy", *settings]), MAKE_PAIRS, tmp_path)
+        endpoint.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody has called
+            endpoint.accept()

@@ -3,15 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from records import make_draft
 
 from raylign.config import PairsConfig
 from raylign.pairs.build import build
 from raylign.records import Draft, Pair, Rejected, Revision
 
 MESSAGES: list = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Capital of France?"}]
-DRAFT = Draft(
-    "d", "p", MESSAGES, "heldout", "set", "It is London, I believe.", "target", "{}", 0, 9, 6, False, "ok", ""
-)
+DRAFT = make_draft(messages=MESSAGES, split="heldout", answer="It is London, I believe.")
 REVISION = Revision(
     "r", "d", "p", MESSAGES, "heldout", "set", DRAFT.answer, False, "target", "editor", "clair@1", "whole reply",
     "It is Paris.", "London is wrong.", "stop", "ok", "", 1, 0.1, 20, 4, "",
@@ -82,10 +81,32 @@ def test_bounds_are_configuration() -> None:
     assert reason(cut, PairsConfig(drop_cut_drafts=True)) == "cut_off"
     assert reason(REVISION, PairsConfig(max_length_ratio=0.4)) == "too_long"
     assert reason(REVISION, PairsConfig(min_chosen_characters=13)) == "too_short"
-    # {it, is, paris} and {it, is, london, i, believe}: 2 of 6.
-    assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.34)) == "contrast"
-    assert reason(REVISION, PairsConfig(filters=["contrast"], max_jaccard=0.33)) == "contrast"
-    assert reason(REVISION, PairsConfig(filters=["contrast"], min_jaccard=0.33, max_jaccard=0.34)) == "pair"
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "value", "high"),
+    [
+        # {it, is, paris} and {it, is, london, i, believe}: 2 of 6.
+        ("jaccard", 0.33, "0.3333", 0.34),
+        # "It is Paris." and "It is London, I believe.": 16 edits, and 24 characters in the longer one.
+        ("levenshtein", 0.66, "0.6667", 0.67),
+        # It, is
+        ("shared_prefix", 2, "2", 2),
+    ],
+)
+def test_contrast_is_bound_on_both_sides_and_each_metric_is_a_reason_of_its_own(
+    metric: str, low: float, value: str, high: float
+) -> None:
+    def built(**bounds: float) -> Pair | Rejected:
+        return build(DRAFT, REVISION, PairsConfig(**bounds))  # type: ignore[arg-type]
+
+    step = 1 if metric == "shared_prefix" else 0.01
+    assert isinstance(built(**{f"min_{metric}": low, f"max_{metric}": high}), Pair)
+    for bounds in ({f"min_{metric}": low + step}, {f"max_{metric}": high - step}):
+        row = built(**bounds)
+        assert isinstance(row, Rejected), bounds
+        assert row.reason == metric
+        assert f" {value}, at " in row.detail
 
 
 def test_length_is_bound_on_both_sides() -> None:

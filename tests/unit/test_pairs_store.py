@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from records import make_draft, user
 
 from raylign.config import LoopConfig
 from raylign.errors import InputError
@@ -21,12 +22,13 @@ SCREEN = Screen(io.StringIO())
 
 
 def draft(number: int) -> Draft:
-    messages: list = [{"role": "user", "content": f"Question {number}?"}]
-    split = "heldout" if number % 5 == 0 else "train"
-    return Draft(
-        f"d{number}", f"p{number}", messages, split, "set", f"A long-winded answer number {number}.", "target", "{}",
-        0, 5, 6, False, "ok", "",
-    )  # fmt: skip
+    return make_draft(
+        id=f"d{number}",
+        prompt_id=f"p{number}",
+        messages=user(f"Question {number}?"),
+        split="heldout" if number % 5 == 0 else "train",
+        answer=f"A long-winded answer number {number}.",
+    )
 
 
 def revision(draft: Draft, **changes: str) -> Revision:

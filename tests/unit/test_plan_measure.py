@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from records import make_draft, user
 
 from raylign.config import LoopConfig
 from raylign.plan.estimate import Row
@@ -13,22 +14,7 @@ from raylign.revise.templates import load_template
 
 CONFIG = LoopConfig()
 TEMPLATE = load_template(CONFIG.revise)
-DRAFT = Draft(
-    id="d1",
-    prompt_id="p1",
-    messages=[{"role": "user", "content": "Why is the sky blue?"}],
-    split="train",
-    source="set",
-    answer="Because.",
-    model="target",
-    sampling="{}",
-    sample_index=0,
-    prompt_tokens=6,
-    answer_tokens=3,
-    cut_off=False,
-    status="ok",
-    detail="",
-)
+DRAFT = make_draft(id="d1", messages=user("Why is the sky blue?"))
 
 
 def revision(draft: Draft, attempts: int, seconds: float) -> Revision:

@@ -67,8 +67,10 @@ def test_serving_is_refused_before_ray_starts_too(silent_port: int) -> None:
 
 
 def test_a_cluster_elsewhere_is_not_measured_by_this_machine(tmp_path: Path) -> None:
-    overrides = ["cluster.address=auto", "sample.gpus_per_engine=8", "cluster.local_cpus=1"]
-    preflight(load_config(None, overrides), (SAMPLE,), tmp_path)
+    overrides = ["sample.gpus_per_engine=8", "cluster.local_cpus=1"]
+    with pytest.raises(PlanError):
+        preflight(load_config(None, overrides), (SAMPLE,), tmp_path)
+    preflight(load_config(None, ["cluster.address=auto", *overrides]), (SAMPLE,), tmp_path)
 
 
 def test_an_endpoint_that_never_answers_is_refused_within_ten_seconds(tmp_path: Path, silent_port: int) -> None:

@@ -72,9 +72,17 @@ def test_a_chat_template_is_found_wherever_transformers_keeps_one(tmp_path: Path
             (None, {"tekken__json": "{}"}),
         ]
     ):
-        check_model(str(model_folder(tmp_path / str(number), tokenizer, **files)), "model", trust_remote_code=False)
+        folder = model_folder(tmp_path / str(number), tokenizer, **files)
+        check_model(str(folder), "model", trust_remote_code=False)
+        for path in folder.iterdir():
+            if path.name != "config.json":
+                path.unlink()
+        with pytest.raises(ModelError, match="no chat template"):  # it was nowhere else
+            check_model(str(folder), "model", trust_remote_code=False)
     own_code = model_folder(tmp_path / "own", {"auto_map": {"AutoTokenizer": "x.Y"}})
     check_model(str(own_code), "model", trust_remote_code=True)
+    with pytest.raises(ModelError, match="no chat template"):
+        check_model(str(own_code), "model", trust_remote_code=False)
 
 
 def test_a_missing_model_folder_is_refused() -> None:
@@ -110,8 +118,11 @@ def test_an_address_where_nothing_listens_is_refused() -> None:
 
 
 @pytest.mark.parametrize("address", ["auto", "local", "http://127.0.0.1:1", "somewhere"])
-def test_other_forms_of_address_are_left_to_ray(address: str) -> None:
+def test_other_forms_of_address_are_left_to_ray(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+    monkeypatch.setattr(socket, "create_connection", lambda *arguments: tried.append(arguments))
     check_cluster(address)
+    assert tried == []
 
 
 def test_gpus_are_counted_from_the_system_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ WITHOUT_TORCH = [
     "raylign.engine",
     *(f"raylign.{name}" for name in ("bootstrap", "waiting", "watchdog", "preflight.needs", "sample.speed")),
     *(f"raylign.plan.{name}" for name in ("totals", "estimate", "measure", "words")),
-    *(f"raylign.{name}" for name in ("language", "refusal", "repetition")),
+    *(f"raylign.{name}" for name in ("language", "refusal", "repetition", "time_left")),
     *(f"raylign.prompts.{name}" for name in ("prompt_set", "normalise")),
     "raylign.sample.drafts",
     *(f"raylign.revise.{name}" for name in ("parse", "limiter", "retry", "intake", "templates", "rows", "replies")),

@@ -1,10 +1,12 @@
 """The report page: what it says for a run, that it loads nothing, escapes all, and copes with half a run."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from records import make_pair, user
 
 from raylign.config import load_config
 from raylign.config.schema import FILTERS
@@ -43,10 +45,6 @@ TRAIN: dict[str, Any] = {
 }
 
 
-def user(text: str) -> list[Message]:
-    return [Message(role="user", content=text)]
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     """A finished run whose prompts, answers, pairs and reasons all hold markup."""
@@ -54,13 +52,9 @@ def folder(tmp_path: Path) -> RunFolder:
     prompts = [Prompt(content_id(index), user(f"{HOSTILE} {index}"), "heldout", "t") for index in range(7)]
     with PartWriter(run.stage("prompts"), Prompt) as writer:
         writer.add(prompts)
-    pair = {"prompt": user(HOSTILE), "rationale": HOSTILE, "split": "train", "source": "t", "jaccard": 0.2}
-    contrast = {"levenshtein": 0.7, "length_ratio": 0.4, "shared_prefix": 3}
-    lineage = dict.fromkeys(("prompt_id", "draft_id", "revision_id", "target_model", "reviser_model", "template"), "x")
+    pair = make_pair(f"{HOSTILE} chosen", f"{HOSTILE} rejected", prompt=user(HOSTILE), rationale=HOSTILE)
     with PartWriter(run.path / "pairs" / "train", Pair) as writer:
-        for index in range(4):
-            sides = {name: [Message(role="assistant", content=f"{HOSTILE} {name}")] for name in ("chosen", "rejected")}
-            writer.add([Pair(id=str(index), **pair, **sides, **contrast, **lineage)])  # type: ignore[arg-type]
+        writer.add([replace(pair, id=str(index)) for index in range(4)])
     with PartWriter(run.path / "evaluate" / "answers", Answer) as writer:
         for prompt in prompts:
             for side in ("base", "aligned"):

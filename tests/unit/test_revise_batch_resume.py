@@ -9,10 +9,10 @@ from batch_run import KEY, PRICES, draft, fill, is_about, make_run, replies, rev
 from provider import Provider
 from provider_batches import Batches, Fate
 
-from raylign.errors import EndpointError
+from raylign.errors import ConfigError, EndpointError
 from raylign.journal.writer import JournalWriter
 from raylign.revise.batch_api import BatchApi
-from raylign.revise.batch_files import BatchFiles, InputFile, batches_usd
+from raylign.revise.batch_files import BatchFiles, InputFile, batches_usd, require_collected
 
 
 @pytest.fixture
@@ -106,6 +106,34 @@ def test_an_endpoint_that_stays_away_ends_the_stage_and_loses_nothing(run: Path)
 
 class KilledError(BaseException):
     """The process is gone: nobody catches this."""
+
+
+def killed(seconds: float) -> None:
+    """Kills a start that waits for its batches."""
+    raise KilledError
+
+
+def test_calls_are_refused_while_batches_are_open_and_allowed_when_they_have_ended(run: Path) -> None:
+    fates = {number: Fate("cancelled", done=1) for number in range(3)}
+    with Provider(key=KEY, batches=Batches(seconds=60.0, fate=lambda number: fates[number])) as provider:
+        config = revise(provider)
+        with pytest.raises(KilledError):
+            fill(config, run, sleep=killed)
+        with pytest.raises(ConfigError, match=r"5 requests .*batch_0, batch_1, batch_2.* set revise\.mode=batch"):
+            require_collected("online", run / "revisions")
+        require_collected("batch", run / "revisions")
+        assert provider.batches is not None
+        provider.batches.seconds = 0.0  # somebody cancels them there
+        with pytest.raises(EndpointError, match="batch_0 was cancelled"):
+            fill(config, run, sleep=killed)
+        require_collected("online", run / "revisions")
+        assert len(replies(config, run)) == 3
+
+
+def test_a_file_that_never_left_keeps_nobody_from_calling(run: Path) -> None:
+    with Provider(key=KEY, batches=Batches(errors=[413])) as provider, pytest.raises(EndpointError):
+        fill(revise(provider), run)
+    require_collected("online", run / "revisions")
 
 
 POINTS = (

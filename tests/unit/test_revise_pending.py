@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+from records import make_draft
+
 from raylign.ids import IdSet
 from raylign.parts import PartWriter
 from raylign.records import Draft, content_id
 from raylign.revise.pending import count_revisable, pending, revised_ids
 
-GOOD = Draft("", "p", [{"role": "user", "content": "Why?"}], "train", "set", "So.", "m", "{}", 0, 3, 3, False, "ok", "")
+GOOD = make_draft()
 
 
 def folder_of(path: Path, drafts: list[Draft], rows_per_part: int = 10) -> Path:

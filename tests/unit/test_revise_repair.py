@@ -1,9 +1,9 @@
 """Which replies are shown back to the reviser, how often, and what is sent then."""
 
 import pytest
+from records import make_draft
 
 from raylign.config import ReviseConfig
-from raylign.records import Draft
 from raylign.revise.reasons import Reason
 from raylign.revise.repair import next_repair, next_request
 from raylign.revise.replies import Reply
@@ -11,10 +11,7 @@ from raylign.revise.templates import load_template
 
 CLAIR = ReviseConfig(template="clair", max_repairs=2)
 TEMPLATE = load_template(CLAIR)
-DRAFT = Draft(
-    "d", "p", [{"role": "user", "content": "Why?"}], "train", "set", "Because so.", "target", "{}", 0, 3, 3, False,
-    "ok", "",
-)  # fmt: skip
+DRAFT = make_draft()
 BAD = Reply("Since.", "stop")
 WORSE = Reply("{corrected_student_solution} is below", "stop")
 GOOD = Reply("{teacher_reasoning}\nSo.\n{corrected_student_solution}\nSince.", "stop")

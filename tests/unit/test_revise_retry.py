@@ -4,7 +4,7 @@ import pytest
 
 from raylign.revise.failures import Failure, explain_fatal, failure_of_status
 from raylign.revise.reasons import Reason
-from raylign.revise.retry import retry_delay
+from raylign.revise.retry import Tries, retry_delay
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,43 @@ def test_what_cannot_pass_is_not_tried_again(failure: Failure) -> None:
 def test_the_last_attempt_is_the_last() -> None:
     assert retry_delay(Failure(Reason.TIMEOUT, ""), 4, 5, 0.5) is not None
     assert retry_delay(Failure(Reason.TIMEOUT, ""), 5, 5, 0.5) is None
+
+
+REFUSED = Failure(Reason.RATE_LIMITED, "")
+BROKEN = Failure(Reason.SERVER_ERROR, "")
+
+
+def test_a_refusal_for_the_rate_is_no_try() -> None:
+    tries = Tries(max_attempts=2, timeout_seconds=30.0)
+    for second in range(300):
+        assert tries.delay(REFUSED, float(second), 0.5) is not None
+    assert tries.delay(BROKEN, 300.0, 0.5) is not None
+    assert tries.delay(BROKEN, 301.0, 0.5) is None
+
+
+def test_refusals_without_end_are_given_up_after_ten_timeouts() -> None:
+    tries = Tries(max_attempts=5, timeout_seconds=30.0)
+    assert tries.delay(REFUSED, 1000.0, 0.5) is not None
+    assert tries.delay(REFUSED, 1300.0, 0.5) is not None
+    assert tries.delay(REFUSED, 1300.1, 0.5) is None
+
+
+def test_a_request_that_was_worked_on_between_two_refusals_has_the_whole_time_again() -> None:
+    tries = Tries(max_attempts=5, timeout_seconds=30.0)
+    for failure, now in ((REFUSED, 0.0), (REFUSED, 290.0), (BROKEN, 295.0), (REFUSED, 310.0)):
+        assert tries.delay(failure, now, 0.5) is not None
+    assert tries.delay(REFUSED, 610.1, 0.5) is None
+
+
+def test_refusals_back_off_like_failures_and_obey_retry_after_however_many_they_are() -> None:
+    tries = Tries(max_attempts=1, timeout_seconds=1e6)
+    assert [tries.delay(REFUSED, 0.0, 0.5) for _ in range(3)] == [0.5, 1.0, 2.0]
+    assert tries.delay(Failure(Reason.RATE_LIMITED, "", retry_after_seconds=12.0), 0.0, 0.0) == 12.0
+    assert [tries.delay(REFUSED, 0.0, 0.5) for _ in range(3000)][-1] == 30.0
+
+
+def test_an_account_without_credit_is_not_asked_again() -> None:
+    assert Tries(5, 30.0).delay(Failure(Reason.RATE_LIMITED, "", fatal=True), 0.0, 0.5) is None
 
 
 def explained(status: int, key_env: str | None = "MY_KEY", served: tuple[str, ...] = ()) -> str:

@@ -1,10 +1,11 @@
 """Which drafts are sent, what row a call becomes, and when the endpoint is given up."""
 
 import pytest
+from records import make_draft
 
 from raylign.config import ReviseConfig
 from raylign.errors import EndpointError
-from raylign.records import Draft, Revision, to_table
+from raylign.records import Revision, to_table
 from raylign.revise.failures import Failure
 from raylign.revise.intake import Intake
 from raylign.revise.reasons import Reason
@@ -12,22 +13,7 @@ from raylign.revise.replies import Reply, read_completion
 from raylign.revise.rows import Call, to_revision
 from raylign.revise.templates import load_template
 
-DRAFT = Draft(
-    "d",
-    "p",
-    [{"role": "user", "content": "Why?"}],
-    "train",
-    "set",
-    "Because so.",
-    "target",
-    "{}",
-    0,
-    3,
-    3,
-    True,
-    "ok",
-    "",
-)
+DRAFT = make_draft(cut_off=True)
 REVISE = ReviseConfig(model="editor")
 
 

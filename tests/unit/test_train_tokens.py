@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import make_pair, user
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -13,25 +14,7 @@ from raylign.train.tokens import TokenPair, encode_pair, encode_pairs
 
 
 def pair(chosen: str, rejected: str, prompt: list[Message] | None = None, name: str = "p") -> Pair:
-    return Pair(
-        id=name,
-        prompt=prompt or [Message(role="user", content="Name a colour.")],
-        chosen=[Message(role="assistant", content=chosen)],
-        rejected=[Message(role="assistant", content=rejected)],
-        rationale="",
-        split="train",
-        source="",
-        jaccard=0.0,
-        levenshtein=0.0,
-        length_ratio=1.0,
-        shared_prefix=0,
-        prompt_id="",
-        draft_id="",
-        revision_id="",
-        target_model="",
-        reviser_model="",
-        template="",
-    )
+    return make_pair(chosen, rejected, id=name, prompt=prompt or user("Name a colour."))
 
 
 @pytest.fixture(scope="session")
