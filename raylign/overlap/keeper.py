@@ -4,6 +4,8 @@ A draft of a temperature above zero cannot be made again. One that was lost afte
 drafted anew, differently, and paid for again.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +37,13 @@ class Kept:
 class DraftKeeper:
     """The one writer of a run's drafts while sampling and revising overlap; an actor, started again where it dies."""
 
-    def __init__(self, folder: Path, started: float) -> None:
+    def __init__(self, folder: Path, started: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Take up the folder.
 
         Args:
-            started: When the engines were asked for, in seconds of this host's steady clock.
+            started: When the engines were asked for, in seconds of the clock, which is this host's steady one.
         """
-        self.folder = folder
+        self.folder, self.clock = folder, clock
         self.known = written_ids(folder, "id")
         self.number, self.part = next_number(folder), list[Draft]()
         self.handed_on = set[str]()
@@ -49,16 +51,13 @@ class DraftKeeper:
         self.closed = False
         self.speed = EngineSpeed(started)
 
-    def keep(self, batch: Batch, now: float) -> pa.Table:
+    def keep(self, batch: Batch) -> pa.Table:
         """Write the drafts that are new; returns those to be revised, as they are on disk, in `Draft`'s schema.
 
         Ray makes a block again where what came of it was lost with a node. The first draft of an id stands, for it may
         have been asked about.
-
-        Args:
-            now: When the drafts were there, on the same clock as `started`.
         """
-        self.speed.add(now, batch.tokens, batch.longest_seconds)
+        self.speed.add(self.clock(), batch.tokens, batch.longest_seconds)
         new = [draft for draft in batch.drafts if draft.id not in self.known]
         table = to_table(Draft, new)
         asked = table.filter(revisable(table))

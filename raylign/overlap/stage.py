@@ -80,7 +80,8 @@ def join(
 
     def drained() -> bool:
         """Whether every draft that was handed on is back: what was on its way when the job stopped is kept."""
-        return pool.intake.counts.total() >= ray.get(keeper.close.remote())
+        handed_on: int = ray.get(keeper.close.remote())
+        return pool.intake.counts.total() >= handed_on
 
     try:
         drafts = outputs.map_batches(
@@ -91,7 +92,8 @@ def join(
             num_cpus=0.25,
         )
         pool.run(drafts, config.sample.batch_size, show, enough=drained)
-        return ray.get(keeper.report.remote())
+        kept: Kept = ray.get(keeper.report.remote())
+        return kept
     finally:
         ray.kill(keeper)
 
@@ -100,7 +102,7 @@ def _keep(outputs: pa.Table, config: LoopConfig, keeper: Any) -> pa.Table:
     """The drafts to revise among these outputs, all of which are on disk then."""
     import ray
 
-    return ray.get(keeper.keep.remote(read_batch(outputs, config), time.monotonic()))
+    return ray.get(keeper.keep.remote(read_batch(outputs, config)))
 
 
 def _require_room(config: LoopConfig) -> None:

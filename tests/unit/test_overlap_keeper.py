@@ -26,8 +26,8 @@ def on_disk(folder: Path) -> dict[str, str]:
 
 
 def test_what_is_handed_on_is_on_disk_and_can_be_revised(tmp_path: Path) -> None:
-    keeper = DraftKeeper(tmp_path, started=0.0)
-    asked = keeper.keep(batch(draft(0), draft(1, answer=" "), draft(2, answer="", status="engine_error")), now=10.0)
+    keeper = DraftKeeper(tmp_path, started=0.0, clock=lambda: 10.0)
+    asked = keeper.keep(batch(draft(0), draft(1, answer=" "), draft(2, answer="", status="engine_error")))
     assert asked["id"].to_pylist() == [draft(0).id]
     assert len(on_disk(tmp_path)) == 3
     kept = keeper.report()
@@ -37,10 +37,10 @@ def test_what_is_handed_on_is_on_disk_and_can_be_revised(tmp_path: Path) -> None
 
 def test_a_block_that_is_made_again_is_asked_about_as_it_was_first(tmp_path: Path) -> None:
     """A node was lost: Ray has the engines draft again, and at a temperature above zero they say something else."""
-    DraftKeeper(tmp_path, started=0.0).keep(batch(draft(0, "first"), draft(1, "first")), now=1.0)
+    DraftKeeper(tmp_path, started=0.0).keep(batch(draft(0, "first"), draft(1, "first")))
     keeper = DraftKeeper(tmp_path, started=0.0)  # started again itself
     for _ in range(2):
-        asked = keeper.keep(batch(draft(0, "second"), draft(1, "second"), draft(2, "first")), now=2.0)
+        asked = keeper.keep(batch(draft(0, "second"), draft(1, "second"), draft(2, "first")))
         assert set(asked["answer"].to_pylist()) == {"first"}
         assert len(asked) == 3
     assert set(on_disk(tmp_path).values()) == {"first"}
@@ -48,9 +48,9 @@ def test_a_block_that_is_made_again_is_asked_about_as_it_was_first(tmp_path: Pat
 
 def test_after_closing_drafts_are_kept_and_not_handed_on(tmp_path: Path) -> None:
     keeper = DraftKeeper(tmp_path, started=0.0)
-    keeper.keep(batch(draft(0), draft(1)), now=1.0)
+    keeper.keep(batch(draft(0), draft(1)))
     assert keeper.close() == 2
-    assert len(keeper.keep(batch(draft(2)), now=2.0)) == 0
+    assert len(keeper.keep(batch(draft(2)))) == 0
     assert keeper.close() == 2
     assert len(on_disk(tmp_path)) == 3
 
@@ -58,6 +58,6 @@ def test_after_closing_drafts_are_kept_and_not_handed_on(tmp_path: Path) -> None
 def test_files_stay_few_and_each_call_is_durable(tmp_path: Path) -> None:
     keeper = DraftKeeper(tmp_path, started=0.0)
     for start in range(0, 1200, 100):
-        keeper.keep(batch(*(draft(number) for number in range(start, start + 100))), now=1.0)
+        keeper.keep(batch(*(draft(number) for number in range(start, start + 100))))
         assert len(on_disk(tmp_path)) == start + 100
     assert len(part_paths(tmp_path)) == 3
