@@ -26,7 +26,7 @@ ROWS = 6
 
 
 def engines(first: int, gate: Path) -> Any:
-    """What stands for the engines: so many blocks at once, and the rest when the gate is there (or after two minutes).
+    """What stands for the engines: so many blocks at once, and the rest when the gate is there (or after five minutes).
 
     The answer to a prompt is always the same; that to number 3 fails, and number 4 gets none.
     """
@@ -43,7 +43,7 @@ def engines(first: int, gate: Path) -> Any:
 
                 import pyarrow as arrow
 
-                until = clock.monotonic() + 120
+                until = clock.monotonic() + 300
                 while self.blocks >= first and not gate.exists() and clock.monotonic() < until:
                     clock.sleep(0.05)
                 self.blocks += 1
@@ -150,7 +150,7 @@ def test_a_revoked_key_ends_the_pipeline_at_once_and_the_next_start_pays_for_not
         started = time.monotonic()
         with pytest.raises(EndpointError, match="RAYLIGN_TEST_KEY"):
             stage.run(config, folder, SCREEN)
-        assert time.monotonic() - started < 110, "it does not wait for the engines"
+        assert time.monotonic() - started < 200, "it does not wait for the engines"
         kept = revisions(folder)
         assert [row.status for row in kept] == ["ok"] * provider.served["ok"], "what was paid for is kept"
         assert len(kept) < len(drafts(folder)) <= 60
