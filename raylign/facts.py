@@ -6,7 +6,7 @@ A watchdog's thread calls these. They may raise and may take long: the watchdog 
 import sys
 from typing import Any
 
-from raylign.waiting import ClusterFacts, cluster_words, reviser_words, serving_words
+from raylign.waiting import ClusterFacts, cluster_words, overlap_words, reviser_words, serving_words
 
 _ANSWER_SECONDS = 3.0
 
@@ -26,6 +26,16 @@ def reviser_waits(limiter: Any, max_in_flight: int | None) -> str:
 
     starting = cluster_waits()
     return starting or reviser_words(ray.get(limiter.report.remote(), timeout=_ANSWER_SECONDS), max_in_flight)
+
+
+def overlap_waits(limiter: Any, keeper: Any, max_in_flight: int | None, total: int) -> str:
+    """What sampling and revising at once wait for: engines or reviser actors to start, or what either side says."""
+    import ray
+
+    if starting := cluster_waits():
+        return starting
+    figures, kept = ray.get([limiter.report.remote(), keeper.report.remote()], timeout=_ANSWER_SECONDS)
+    return overlap_words(figures, max_in_flight, kept.drafts, total)
 
 
 def _cluster_facts() -> ClusterFacts:

@@ -37,6 +37,8 @@ EVALUATE = Stage("evaluate", "evaluate", "raylign.evaluate.stage", needs_ray=Tru
 
 LOOP = (PROMPTS, SAMPLE, REVISE, JUDGE, PAIRS, TRAIN, EVALUATE)
 MAKE_PAIRS = (PROMPTS, SAMPLE, REVISE, JUDGE, PAIRS)
+_OVERLAP = "raylign.overlap.stage"
+"""In the place of the sample stage's module where it and the revise stage overlap."""
 _NOT_OF_SOURCE = {
     "clair": {JUDGE},
     "stronger": {JUDGE},
@@ -50,10 +52,21 @@ def needed(config: LoopConfig, stages: Sequence[Stage]) -> list[Stage]:
     return [stage for stage in stages if stage not in _NOT_OF_SOURCE[config.pairs.source]]
 
 
+def overlapped(config: LoopConfig, waiting: Sequence[Stage]) -> bool:
+    """Whether sampling and revising run as one.
+
+    Args:
+        waiting: The stages that are to run still.
+    """
+    revise, both = config.revise, {SAMPLE, REVISE} <= set(needed(config, waiting))
+    return both and revise.overlap and revise.base_url is not None and revise.mode == "online"
+
+
 def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Sequence[Stage]) -> dict[str, Any]:
     """Run the stages that are not finished yet, in order; returns and writes the summary of the whole folder."""
     with ExitStack() as resources:
         ray_is_up = False
+        overlap = overlapped(config, [stage for stage in stages if folder.finished(stage.folder) is None])
         for stage in needed(config, stages):
             if done := folder.finished(stage.folder):
                 screen.say(f"{stage.name:<9} finished before ({done['seconds']:.0f} s), skipped")
@@ -63,16 +76,17 @@ def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Se
                     progress.update(0, 1, "starting a private cluster, or connecting to the one named")
                     resources.enter_context(ray_session(config.cluster, folder.path / "logs"))
                 ray_is_up = True
-            _run_stage(config, folder, screen, stage)
+            module = _OVERLAP if overlap and stage is SAMPLE else stage.module
+            _run_stage(config, folder, screen, stage, module)
     summary = summarise({stage.name: done for stage in LOOP if (done := folder.finished(stage.folder))})
     write_json(folder.path / "summary.json", summary)
     return summary
 
 
-def _run_stage(config: LoopConfig, folder: RunFolder, screen: Screen, stage: Stage) -> None:
+def _run_stage(config: LoopConfig, folder: RunFolder, screen: Screen, stage: Stage, module: str) -> None:
     screen.say(f"{stage.name:<9} started")
     started = time.monotonic()
-    figures = import_module(stage.module).run(config, folder, screen)
+    figures = import_module(module).run(config, folder, screen)
     seconds = time.monotonic() - started
     folder.finish(stage.folder, figures, seconds)
     folder.log_metrics(stage.name, event="finished", seconds=round(seconds, 1))

@@ -21,6 +21,16 @@ def part_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
+def part_path(folder: Path, number: int) -> Path:
+    """Where a part with this number lies."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def next_number(folder: Path) -> int:
+    """The number after that of the folder's last part."""
+    return 1 + max((int(path.stem.split("-")[1]) for path in part_paths(folder)), default=-1)
+
+
 def read_parts(folder: Path, record: type, columns: list[str] | None = None) -> pa.Table:
     """All rows of a folder as one table in the record's schema (empty where there are none)."""
     schema = arrow_schema(record)
@@ -64,7 +74,7 @@ class PartWriter:
         folder.mkdir(parents=True, exist_ok=True)
         for left_over in folder.glob(".*.tmp"):
             left_over.unlink()
-        self.next_number = 1 + max((int(path.stem.split("-")[1]) for path in part_paths(folder)), default=-1)
+        self.next_number = next_number(folder)
 
     def add(self, rows: list[Any]) -> None:
         """Take rows; they are on disk after the next flush."""
@@ -76,8 +86,7 @@ class PartWriter:
     def flush(self) -> None:
         """Write what is waiting."""
         if self.waiting:
-            path = self.folder / f"part-{self.next_number:05d}.parquet"
-            write_table(path, to_table(self.record, self.waiting))
+            write_table(part_path(self.folder, self.next_number), to_table(self.record, self.waiting))
             self.next_number += 1
             self.waiting = []
         self.flushed_at = time.monotonic()

@@ -65,6 +65,13 @@ def reviser_words(figures: Figures, max_in_flight: int | None) -> str:
     return "no request is on its way: those that failed wait for their next try" if figures.sent else ""
 
 
+def overlap_words(figures: Figures, max_in_flight: int | None, drafted: int, total: int) -> str:
+    """What sampling and revising at once wait for: where no request is open, it is the engines' next drafts."""
+    if figures.held_by or figures.in_flight or drafted >= total:
+        return reviser_words(figures, max_in_flight)
+    return f"the engines, which have made {drafted} of {total} drafts; none of these waits for the reviser"
+
+
 _HELD = {
     "pause": "the pause that the endpoint asked for",
     "requests": "the request limit (revise.requests_per_minute, or what the endpoint states)",

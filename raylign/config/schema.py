@@ -115,6 +115,9 @@ class ReviseConfig:
     max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
     """Tries a request gets, the first included; only failures that may pass are tried again. A refusal for the rate is
     none of them: it is tried again for up to ten times `timeout_seconds`."""
+    overlap: bool = field(default=True, metadata=_OPERATION)
+    """Revise each draft as soon as it is there, while engines draft the next. Applies where both stages are still to
+    run, with `pairs.source` clair or stronger, a base_url and mode=online; false drafts everything first."""
     mode: str = field(default="online", metadata=_OPERATION | {"allowed": ("online", "batch")})
     """`batch` sends requests through the provider's batch endpoint first, and online only what that did not answer."""
     batch_requests: int = field(default=50_000, metadata=_OPERATION | {"low": 1})

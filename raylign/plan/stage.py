@@ -1,7 +1,7 @@
 """What `raylign plan` does: a few prompts go through the real stages, then it says what all of them take. This acts."""
 
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import yaml
 
 from raylign.config import LoopConfig
 from raylign.errors import ConfigError
-from raylign.loop import REVISE, SAMPLE, run_stages
+from raylign.loop import REVISE, SAMPLE, overlapped, run_stages
 from raylign.parts import PartWriter, part_paths, read_records
 from raylign.plan.estimate import Plan, capacity_of, make_plan
 from raylign.plan.measure import measure, read_speed, request_bytes
@@ -43,10 +43,12 @@ def run_plan(config: LoopConfig, folder: RunFolder, screen: Screen, sample: int)
         )
     if folder.finished("prompts") is None:
         _choose(config, folder, sample)
-    run_stages(config, folder, screen, (SAMPLE, REVISE))
+    # One after the other: the speed of each is measured, and not of one that waits for the other.
+    apart = replace(config, revise=replace(config.revise, overlap=False))
+    run_stages(apart, folder, screen, (SAMPLE, REVISE))
     plan = _plan_of(config, folder)
     write_json(folder.path / "plan.json", {**asdict(plan), "config": "config.yaml"})
-    return [*table(plan, config.revise.max_usd), *_kept(config, folder)]
+    return [*table(plan, config.revise.max_usd, overlapped(config, (SAMPLE, REVISE))), *_kept(config, folder)]
 
 
 def marks(sample: int) -> dict[str, Any]:

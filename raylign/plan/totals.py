@@ -41,6 +41,10 @@ class Range:
             return Range(self.value + other.value, self.low + other.low, self.high + other.high)
         return Range(self.value + other, self.low + other, self.high + other)
 
+    def or_more(self, other: "Range") -> "Range":
+        """The larger of two figures, and of their bounds."""
+        return Range(max(self.value, other.value), max(self.low, other.low), max(self.high, other.high))
+
 
 @dataclass(frozen=True)
 class Frame:

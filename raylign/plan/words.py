@@ -15,8 +15,12 @@ _BY_SIZE = {
 }
 
 
-def table(plan: Plan, max_usd: float | None) -> list[str]:
-    """The plan's lines: figures with their intervals, what limits each stage, and whether the money suffices."""
+def table(plan: Plan, max_usd: float | None, at_once: bool = False) -> list[str]:
+    """The plan's lines: figures with their intervals, what limits each stage, and whether the money suffices.
+
+    Args:
+        at_once: Sampling and revising overlap, so that both together take as long as the longer one.
+    """
     rows = [("", "estimate", "95% interval", "")]
     rows += [
         ("draft tokens", *_counts(plan.answer_tokens), ""),
@@ -30,7 +34,9 @@ def table(plan: Plan, max_usd: float | None) -> list[str]:
     for name, stage in (("time to sample", plan.sample), ("time to revise", plan.revise)):
         rows.append((name, *_shown(stage.seconds if stage else None, duration), _bound(stage)))
     if plan.sample and plan.revise:
-        rows.append(("time of both", *_shown(plan.sample.seconds.plus(plan.revise.seconds), duration), ""))
+        sample, revise = plan.sample.seconds, plan.revise.seconds
+        both = (sample.or_more(revise), "they overlap") if at_once else (sample.plus(revise), "")
+        rows.append(("time of both", *_shown(both[0], duration), both[1]))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]}".rstrip() for row in rows]
     return [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from raylign.config import LoopConfig
 from raylign.errors import EndpointError, InputError
-from raylign.loop import EVALUATE, JUDGE, PAIRS, REVISE, SAMPLE, TRAIN, Stage, needed
+from raylign.loop import EVALUATE, JUDGE, PAIRS, REVISE, SAMPLE, TRAIN, Stage, needed, overlapped
 from raylign.parts import part_paths
 from raylign.preflight.gpus import local_gpus
 from raylign.preflight.needs import check_room, need_of
@@ -52,7 +52,8 @@ def preflight(config: LoopConfig, stages: Sequence[Stage], out: Path) -> None:
     address = config.cluster.address or os.environ.get("RAY_ADDRESS")
     if not address:
         serves = (asks and config.revise.base_url is None) or (EVALUATE in stages and config.evaluate.base_url is None)
-        _check_this_machine(config, [stage.name for stage in stages], serves)
+        names = [stage.name for stage in stages] + ["overlap"] * overlapped(config, stages)
+        _check_this_machine(config, names, serves)
     together(_network_checks(config, stages, address, out), NETWORK_SECONDS)
 
 

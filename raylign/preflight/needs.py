@@ -26,9 +26,10 @@ class Need:
 
 
 def need_of(stage: str, config: LoopConfig) -> Need | None:
-    """The need of a stage, or of the `serve` command, by its name; None where it runs without Ray."""
+    """The need of a stage, of the `serve` command or of `overlap`, by its name; None where it runs without Ray."""
     found = {
         "sample": _sample,
+        "overlap": _overlap,
         "revise": _revise,
         "judge": _revise,
         "train": _train,
@@ -81,6 +82,18 @@ def _revise(config: LoopConfig) -> Need:
         serving_cpus, gpus = room_needed(1, config.serve)
         cpus, by = cpus + serving_cpus, f"{by}, and {serving_cpus:g} to serve the reviser"
     return Need("revising", cpus, gpus, by, _serving(1, config), "revise.actors_min", "serve.gpus_per_replica=0")
+
+
+def _overlap(config: LoopConfig) -> Need:
+    """An engine and the reviser actors at once."""
+    sample, revise = _sample(config), _revise(config)
+    return replace(
+        sample,
+        stage="sampling and revising at once",
+        cpus=sample.cpus + revise.cpus,
+        cpus_by=f"{sample.cpus_by}; {revise.cpus_by}",
+        lower=f"{sample.lower} or {revise.lower}, or do one after the other with revise.overlap=false",
+    )
 
 
 def _train(config: LoopConfig) -> Need:

@@ -153,20 +153,34 @@ class Asker:
         )
 
 
-def plan_blocks(requests_in_flight: int) -> tuple[int, int]:
-    """Rows in a block, and blocks an actor works on at once: half as many rows again as it has places."""
-    rows = max(_FEWEST_ROWS, requests_in_flight // _BLOCKS_AT_ONCE)
-    return rows, -(-3 * requests_in_flight // (2 * rows))
+def rows_per_block(requests_in_flight: int) -> int:
+    """Rows in a block of items that are all there already."""
+    return max(_FEWEST_ROWS, requests_in_flight // _BLOCKS_AT_ONCE)
 
 
-def run_pool(items: pa.Table, work: Work, revise: ReviseConfig, reach: Reach) -> Generator[pa.Table, None, None]:
-    """Run the pool over these items in the current Ray session; yields tables of rows as they come, unordered."""
+def blocks_at_once(requests_in_flight: int, rows: int) -> int:
+    """Blocks of so many rows that an actor works on at once: half as many rows again as it has places."""
+    return max(2, -(-3 * requests_in_flight // (2 * rows)))
+
+
+def in_blocks(items: pa.Table, rows: int) -> Any:
+    """The Ray Data set of these items, in blocks of so many rows."""
+    import ray.data
+
+    return ray.data.from_arrow([items.slice(start, rows) for start in range(0, len(items), rows)])
+
+
+def run_pool(items: Any, rows: int, work: Work, revise: ReviseConfig, reach: Reach) -> Generator[pa.Table, None, None]:
+    """Run the pool over a Ray Data set in the current Ray session; yields tables of rows as they come, unordered.
+
+    Args:
+        items: Rows of `work.item` in blocks of about `rows`; may itself be under way still, such as drafts.
+    """
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
-    rows, blocks_at_once = plan_blocks(revise.requests_in_flight)
-    dataset = ray.data.from_arrow([items.slice(start, rows) for start in range(0, len(items), rows)])
-    done = dataset.map_batches(
+    at_once = blocks_at_once(revise.requests_in_flight, rows)
+    done = items.map_batches(
         Asker,
         fn_constructor_args=(work, revise, reach),
         batch_format="pyarrow",
@@ -174,8 +188,8 @@ def run_pool(items: pa.Table, work: Work, revise: ReviseConfig, reach: Reach) ->
         compute=ray.data.ActorPoolStrategy(
             min_size=revise.actors_min,
             max_size=revise.actors_max,
-            max_concurrent_calls_per_actor=blocks_at_once,
-            max_tasks_in_flight_per_actor=2 * blocks_at_once,
+            max_concurrent_calls_per_actor=at_once,
+            max_tasks_in_flight_per_actor=2 * at_once,
         ),
         num_cpus=CPUS_PER_ACTOR,
     )

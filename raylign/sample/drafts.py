@@ -1,10 +1,41 @@
 """What a draft is made of: the parameters that identify it and the row an output becomes. Pure."""
 
+import json
 from collections.abc import Sequence, Set
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import pyarrow as pa
 
 from raylign.config import LoopConfig, SampleConfig
 from raylign.records import Draft, Prompt, canonical_json, content_id
+
+_TAKEN = "time_taken_llm"
+"""Seconds that a prompt spent in its engine."""
+OUTPUT_COLUMNS = (
+    "prompt_json",
+    "sample_index",
+    "generated_text",
+    "num_generated_tokens",
+    "num_input_tokens",
+    "__inference_error__",
+    _TAKEN,
+)
+"""Of an engine's output, what is kept."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The drafts of one block of engine outputs."""
+
+    drafts: list[Draft]
+    longest_seconds: float
+    """The longest generation among them."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens generated for them."""
+        return sum(draft.answer_tokens for draft in self.drafts)
 
 
 def sampling_parameters(sample: SampleConfig) -> dict[str, Any]:
@@ -30,6 +61,23 @@ def waiting_samples(prompts: Sequence[Prompt], config: LoopConfig, drafted: Set[
         for index in range(config.sample.samples)
         if draft_id(prompt, config.model, sampling, config.seed, index) not in drafted
     ]
+
+
+def engine_row(prompt: Prompt, sample_index: int, token_ids: list[int]) -> dict[str, Any]:
+    """What an engine gets for one draft. The prompt travels along whole, so that a draft can be made anywhere."""
+    return {"prompt_json": json.dumps(asdict(prompt)), "sample_index": sample_index, "tokenized_prompt": token_ids}
+
+
+def read_batch(outputs: pa.Table, config: LoopConfig) -> Batch:
+    """The drafts of a block of engine outputs, in order; failed ones may lack columns."""
+    rows = outputs.select([name for name in OUTPUT_COLUMNS if name in outputs.column_names]).to_pylist()
+    drafts = [
+        to_draft(
+            Prompt(**json.loads(row["prompt_json"])), row, config.model, config.sample, config.seed, row["sample_index"]
+        )
+        for row in rows
+    ]
+    return Batch(drafts, max((float(row.get(_TAKEN) or 0) for row in rows), default=0.0))
 
 
 def to_draft(

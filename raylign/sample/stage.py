@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from raylign.config import LoopConfig, SampleConfig
@@ -14,21 +15,9 @@ from raylign.parts import PartWriter, read_records, written_ids
 from raylign.records import Draft, Prompt
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
-from raylign.sample.drafts import sampling_parameters, to_draft, waiting_samples
+from raylign.sample.drafts import OUTPUT_COLUMNS, engine_row, read_batch, sampling_parameters, waiting_samples
 from raylign.sample.speed import EngineSpeed
 from raylign.screen import Screen, StageProgress
-
-_TAKEN = "time_taken_llm"
-"""Seconds that a prompt spent in its engine."""
-_OUTPUTS = (
-    "prompt_id",
-    "sample_index",
-    "generated_text",
-    "num_generated_tokens",
-    "num_input_tokens",
-    "__inference_error__",
-    _TAKEN,
-)
 
 
 def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
@@ -41,9 +30,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         ModelError: the model folder is missing or has no chat template.
         PlanError: the cluster has no room for one engine.
     """
-    prompts: list[Prompt] = read_records(folder.path / "prompts", Prompt)
-    if not prompts:
-        raise InputError(f"{folder.path}/prompts holds no prompts", "run the prompts stage first, or name prompts.path")
+    prompts = read_prompts(folder)
     drafts_folder = folder.stage("drafts")
     waiting = waiting_samples(prompts, config, written_ids(drafts_folder, "id"))
     total, speed = len(prompts) * config.sample.samples, EngineSpeed(time.monotonic())
@@ -53,13 +40,48 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
             PartWriter(drafts_folder, Draft, rows_per_part=500) as writer,
         ):
             progress.update(total - len(waiting), total, "loading the tokenizer")
-            model = resolve_model(config.model)
-            tokenizer = _load_tokenizer(model, config.trust_remote_code)
             _require_room(config.sample)
-            dataset = _processor(config, model)(_dataset(_rows(waiting, tokenizer), config.sample.batch_size))
-            _collect(dataset, config, waiting, total, writer, progress, speed)
+            outputs = engine_outputs(config, waiting)
+            progress.update(total - len(waiting), total, "starting engines")
+            _collect(outputs, config, total - len(waiting), total, writer, progress, speed)
     # The speed is this start's alone: where an earlier one drafted everything, there is none to tell.
-    return _figures(read_records(drafts_folder, Draft)) | speed.figures()
+    return draft_figures(drafts_folder) | speed.figures()
+
+
+def read_prompts(folder: RunFolder) -> list[Prompt]:
+    """The run's prompts.
+
+    Raises:
+        InputError: it has none.
+    """
+    prompts: list[Prompt] = read_records(folder.path / "prompts", Prompt)
+    if not prompts:
+        raise InputError(f"{folder.path}/prompts holds no prompts", "run the prompts stage first, or name prompts.path")
+    return prompts
+
+
+def engine_outputs(config: LoopConfig, waiting: list[tuple[Prompt, int]]) -> Any:
+    """The Ray Data set of what the engines give for these samples, lazily: nothing runs until it is read.
+
+    Raises:
+        ModelError: the model folder is missing or has no chat template.
+    """
+    model = resolve_model(config.model)
+    rows = _rows(waiting, _load_tokenizer(model, config.trust_remote_code))
+    return _processor(config, model)(_dataset(rows, config.sample.batch_size))
+
+
+def draft_figures(drafts_folder: Path) -> dict[str, Any]:
+    """Figures of the drafts in a folder."""
+    drafts: list[Draft] = read_records(drafts_folder, Draft)
+    good = [draft for draft in drafts if draft.status == "ok"]
+    return {
+        "drafts": len(drafts),
+        "status": dict(Counter(draft.status for draft in drafts)),
+        "cut_off": sum(draft.cut_off for draft in good),
+        "answer_tokens": sum(draft.answer_tokens for draft in good),
+        "mean_answer_tokens": round(sum(draft.answer_tokens for draft in good) / max(1, len(good)), 1),
+    }
 
 
 def _require_room(sample: SampleConfig) -> None:
@@ -75,10 +97,7 @@ def _require_room(sample: SampleConfig) -> None:
 def _rows(waiting: list[tuple[Prompt, int]], tokenizer: Any) -> list[dict[str, Any]]:
     """What the engines get, in order."""
     tokens = {prompt.id: _token_ids(tokenizer, prompt) for prompt, _ in waiting}
-    return [
-        {"prompt_id": prompt.id, "sample_index": index, "tokenized_prompt": tokens[prompt.id]}
-        for prompt, index in waiting
-    ]
+    return [engine_row(prompt, index, tokens[prompt.id]) for prompt, index in waiting]
 
 
 def _token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
@@ -96,29 +115,20 @@ def _dataset(rows: list[dict[str, Any]], batch_size: int) -> Any:
 
 
 def _collect(
-    dataset: Any,
+    outputs: Any,
     config: LoopConfig,
-    waiting: list[tuple[Prompt, int]],
+    done: int,
     total: int,
     writer: PartWriter,
     progress: StageProgress,
     speed: EngineSpeed,
 ) -> None:
-    by_id = {prompt.id: prompt for prompt, _ in waiting}
-    done, tokens = total - len(waiting), 0
-    progress.update(done, total, "starting engines")
-    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        outputs = batch.select([name for name in _OUTPUTS if name in batch.column_names]).to_pylist()
-        drafts = [
-            to_draft(by_id[row["prompt_id"]], row, config.model, config.sample, config.seed, row["sample_index"])
-            for row in outputs
-        ]
-        writer.add(drafts)
-        done += len(drafts)
-        made = sum(draft.answer_tokens for draft in drafts)
-        speed.add(time.monotonic(), made, max((float(output.get(_TAKEN) or 0) for output in outputs), default=0.0))
-        tokens += made
-        progress.update(done, total, f"{tokens} tokens")
+    for block in outputs.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        batch = read_batch(block, config)
+        writer.add(batch.drafts)
+        done += len(batch.drafts)
+        speed.add(time.monotonic(), batch.tokens, batch.longest_seconds)
+        progress.update(done, total, f"{speed.tokens} tokens")
 
 
 def _processor(config: LoopConfig, model: str) -> Any:
@@ -159,7 +169,7 @@ def _processor(config: LoopConfig, model: str) -> Any:
     return build_processor(
         settings,
         preprocess=lambda row: {"sampling_params": dict(parameters)},
-        postprocess=lambda row: {name: row.get(name) for name in _OUTPUTS},
+        postprocess=lambda row: {name: row.get(name) for name in OUTPUT_COLUMNS},
         preprocess_map_kwargs={"num_cpus": 0.25},
         postprocess_map_kwargs={"num_cpus": 0.25},
     )
@@ -178,14 +188,3 @@ def _load_tokenizer(model: str, trust_remote_code: bool) -> Any:
     if not tokenizer.chat_template:
         raise ModelError(f"model {model} has no chat template", "use an instruct model, or add a chat_template.jinja")
     return tokenizer
-
-
-def _figures(drafts: list[Draft]) -> dict[str, Any]:
-    good = [draft for draft in drafts if draft.status == "ok"]
-    return {
-        "drafts": len(drafts),
-        "status": dict(Counter(draft.status for draft in drafts)),
-        "cut_off": sum(draft.cut_off for draft in good),
-        "answer_tokens": sum(draft.answer_tokens for draft in good),
-        "mean_answer_tokens": round(sum(draft.answer_tokens for draft in good) / max(1, len(good)), 1),
-    }

@@ -13,7 +13,7 @@ from raylign.config import ReviseConfig
 from raylign.journal.files import JournalFiles
 from raylign.journal.index import load_index
 from raylign.records import Draft, content_id, to_table
-from raylign.revise.actors import Reach, run_pool
+from raylign.revise.actors import Reach, in_blocks, rows_per_block, run_pool
 from raylign.revise.limiter import Limits
 from raylign.revise.limiter_actor import start_limiter
 from raylign.revise.secret import Secret
@@ -54,5 +54,6 @@ def revising(url: str, revise: ReviseConfig, drafts: int) -> Iterator[Any]:
 
 
 def _drain(table: pa.Table, revise: ReviseConfig, reach: Reach) -> None:
-    for _ in run_pool(table, Revising(revise), revise, reach):
+    rows = rows_per_block(revise.requests_in_flight)
+    for _ in run_pool(in_blocks(table, rows), rows, Revising(revise), revise, reach):
         pass

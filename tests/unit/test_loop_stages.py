@@ -7,7 +7,7 @@ import pytest
 
 from raylign.config import load_config
 from raylign.errors import InputError
-from raylign.loop import LOOP, MAKE_PAIRS, PAIRS, TRAIN, needed
+from raylign.loop import LOOP, MAKE_PAIRS, PAIRS, REVISE, SAMPLE, TRAIN, needed, overlapped
 from raylign.preflight import preflight
 
 SETTINGS = {"judge": ["sample.samples=2"], "offpolicy": ["offpolicy.path=/no/such/pairs.jsonl"]}
@@ -27,6 +27,29 @@ def test_stages_follow_the_source(source: str, expected: list[str]) -> None:
     assert [stage.name for stage in needed(config, MAKE_PAIRS)] == expected
     assert [stage.name for stage in needed(config, LOOP)] == [*expected, "train", "evaluate"]
     assert needed(config, [TRAIN]) == [TRAIN]
+
+
+ENDPOINT = ["revise.base_url=http://127.0.0.1:9/v1", "revise.model=editor"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (ENDPOINT, True),
+        ([*ENDPOINT, "pairs.source=stronger"], True),
+        ([*ENDPOINT, "revise.overlap=false"], False),
+        ([*ENDPOINT, "revise.mode=batch"], False),
+        ([*ENDPOINT, "pairs.source=judge", "sample.samples=2"], False),
+        ([], False),  # the reviser is served here, on what the engines need
+    ],
+)
+def test_sampling_and_revising_overlap_where_an_endpoint_elsewhere_revises(
+    overrides: list[str], expected: bool
+) -> None:
+    config = load_config(None, overrides)
+    assert overlapped(config, MAKE_PAIRS) is expected
+    assert not overlapped(config, [SAMPLE]), "alone, each is what it was"
+    assert not overlapped(config, [REVISE])
 
 
 def test_a_missing_import_is_told_before_anything_starts(tmp_path: Path) -> None:

@@ -22,6 +22,16 @@ def test_every_figure_stands_with_its_interval_under_one_heading() -> None:
     assert "limited by requests a minute (revise.requests_per_minute=100)" in text
 
 
+def test_stages_that_overlap_take_as_long_as_the_longer_one() -> None:
+    plan = make_plan(ROWS, FRAME, SPEED, replace(CAPACITY, requests_per_minute=1.0))
+    shown = {line.split("  ")[0]: line.split() for line in table(plan, None, at_once=True)}
+    assert plan.revise is not None
+    assert plan.sample is not None
+    assert plan.revise.seconds.value > plan.sample.seconds.value
+    assert shown["time of both"][3:7] == shown["time to revise"][3:7]
+    assert shown["time of both"][-2:] == ["they", "overlap"]
+
+
 def test_the_budget_is_answered_in_words() -> None:
     for cap, words in ((100.0, "the run fits"), (5.0, "may exceed it"), (1.0, "will exceed it")):
         rows = [replace(ROW, reply_tokens=number) for number in (10, 50, 100, 150, 190) * 3]

@@ -22,6 +22,7 @@ def need(stage: str, *overrides: str) -> Need:
         ("revise", ["revise.base_url=http://x/v1", "revise.model=m", "revise.actors_max=4"], 0.5, 0),
         ("revise", [], 0.5 + 0.5 + 1, 0),
         ("revise", ["serve.gpus_per_replica=2"], 0.5 + 0.5 + 1, 2),
+        ("overlap", ["revise.base_url=http://x/v1", "revise.model=m", "sample.gpus_per_engine=2"], 2 + 1 + 0.5, 2),
         ("train", ["train.workers=4", "train.batch_size=32"], 8, 0),
         ("train", ["train.workers=8", "train.batch_size=64", "train.gpus_per_worker=1"], 16, 8),
         ("evaluate", [], 0.5 + 2, 0),

@@ -13,7 +13,7 @@ WITHOUT_TORCH = [
     "raylign.records",
     "raylign.summary",
     "raylign.engine",
-    *(f"raylign.{name}" for name in ("bootstrap", "waiting", "watchdog", "preflight.needs", "sample.speed")),
+    *(f"raylign.{name}" for name in ("bootstrap", "waiting", "watchdog", "glance", "preflight.needs", "sample.speed")),
     *(f"raylign.plan.{name}" for name in ("totals", "estimate", "measure", "words")),
     *(f"raylign.{name}" for name in ("language", "refusal", "repetition", "time_left")),
     *(f"raylign.prompts.{name}" for name in ("prompt_set", "normalise")),

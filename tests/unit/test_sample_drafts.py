@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from raylign.config import LoopConfig, SampleConfig
 from raylign.records import Prompt
-from raylign.sample.drafts import draft_id, sampling_parameters, to_draft, waiting_samples
+from raylign.sample.drafts import draft_id, engine_row, read_batch, sampling_parameters, to_draft, waiting_samples
 
 PROMPT = Prompt("p", [{"role": "user", "content": "Why?"}], "train", "set")
 SAMPLE = SampleConfig(max_tokens=10)
@@ -81,3 +82,19 @@ def test_one_sample_more_keeps_the_ids_of_those_before() -> None:
 
 def test_no_seed_in_a_request() -> None:
     assert set(sampling_parameters(SAMPLE)) == {"max_tokens", "temperature", "top_p"}
+
+
+def test_a_block_of_outputs_needs_nothing_but_itself_to_become_drafts() -> None:
+    """The prompt comes along, text that no other encoding holds included; a failed row may lack columns."""
+    prompt = Prompt("p", [{"role": "user", "content": 'Why "so"? ☃'}], "heldout", "set")
+    rows = [
+        engine_row(prompt, 1, [1, 2]) | output(time_taken_llm=2.5),
+        engine_row(prompt, 0, [1, 2]) | {"__inference_error__": "ValueError: too long"},
+    ]
+    batch = read_batch(pa.Table.from_pylist(rows), LoopConfig())
+    assert [(draft.messages, draft.split, draft.sample_index) for draft in batch.drafts] == [
+        (prompt.messages, "heldout", 1),
+        (prompt.messages, "heldout", 0),
+    ]
+    assert [draft.status for draft in batch.drafts] == ["ok", "engine_error"]
+    assert (batch.tokens, batch.longest_seconds) == (3, 2.5)

@@ -3,7 +3,7 @@
 import pytest
 
 from raylign.revise.limiter import Ask, Figures, Limiter, Limits, Settlement
-from raylign.waiting import ClusterFacts, cluster_words, reviser_words, serving_words
+from raylign.waiting import ClusterFacts, cluster_words, overlap_words, reviser_words, serving_words
 
 
 def test_a_placement_group_without_a_place_is_named_with_what_is_free() -> None:
@@ -76,3 +76,15 @@ def test_a_slow_reviser_is_told_from_one_whose_requests_all_failed() -> None:
     assert reviser_words(Figures(), None) == ""
     refused = Figures(sent=9, in_flight=2, refused_for_rate=7, held_by="requests")
     assert reviser_words(refused, None).endswith("2 in flight, 0 answered so far, 7 refused for the rate")
+
+
+def test_revisers_without_a_draft_wait_for_the_engines() -> None:
+    idle = Limiter(Limits(60, 1e9), now=0.0).report()
+    assert "the engines, which have made 40 of 100 drafts" in overlap_words(idle, None, drafted=40, total=100)
+    assert overlap_words(idle, None, drafted=100, total=100) == reviser_words(idle, None)
+
+
+def test_an_overlap_waits_for_the_reviser_while_requests_are_open() -> None:
+    limiter = Limiter(Limits(60, 1e9), now=0.0)
+    limiter.lease([Ask(10)], now=1.0)
+    assert overlap_words(limiter.report(), None, 40, 100).startswith("the reviser is still answering; 1 in flight")
