@@ -42,7 +42,7 @@ LONGEST_SECONDS = 2400
 
 
 def tiny_model(folder: Path) -> None:
-    """A random two-layer model with the bundled tokenizer."""
+    """A random two-layer model with the bundled tokenizer, and heads of a size that vLLM has on CPU."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -51,8 +51,8 @@ def tiny_model(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(bundled_folder())
     torch.manual_seed(0)
     shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id,
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     LlamaForCausalLM(shape).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -112,24 +112,25 @@ SIDES = {"vllm.LLM.chat": plain, "raylign": raylign}
 
 def repetition(side: str, path: str, count: int, tokens: int) -> dict[str, Any]:
     """One side in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--side", side, path, str(count), str(tokens)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
-    with tempfile.TemporaryFile("w+") as log:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, check=False)
-        if done.returncode:
-            log.seek(0)
-            sys.exit(f"{side} failed:\n{done.stdout[-2000:]}\n{log.read()[-4000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as folder:
+        found, log = Path(folder) / "result.json", Path(folder) / "log"
+        command = [sys.executable, __file__, "--side", side, path, str(count), str(tokens), str(found)]
+        with log.open("wb") as file:
+            code = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False).returncode
+        if code or not found.exists():
+            sys.exit(f"{side} failed:\n{log.read_text()[-4000:]}")
+        result: dict[str, Any] = json.loads(found.read_text())
     print(f"{side:<14}" + "".join(f"  {name} {value:,.1f}" for name, value in result.items()), flush=True)
     return result | {"side": side, "tokens_per_second": result["tokens"] / result["seconds"]}
 
 
 def run_side(arguments: list[str]) -> None:
-    """What such a process does; its last line is the result."""
-    side, path, count, tokens = arguments
+    """What such a process does."""
+    side, path, count, tokens, found = arguments
     prepare_environment()
     config = configuration(int(tokens))
-    print(json.dumps(SIDES[side](config, *prompts(path, config, int(count)))), flush=True)
+    Path(found).write_text(json.dumps(SIDES[side](config, *prompts(path, config, int(count)))))
 
 
 def main() -> None:
