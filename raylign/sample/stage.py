@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from raylign.config import LoopConfig, SampleConfig
-from raylign.engine import engine_arguments, engine_environment, logical_cpus_needed
+from raylign.engine import (
+    batches_at_once,
+    drafting_arguments,
+    engine_arguments,
+    engine_environment,
+    logical_cpus_needed,
+)
 from raylign.errors import InputError, ModelError
 from raylign.facts import cluster_waits
 from raylign.model import resolve_model
@@ -67,8 +73,9 @@ def engine_outputs(config: LoopConfig, waiting: list[tuple[Prompt, int]]) -> Any
         ModelError: the model folder is missing or has no chat template.
     """
     model = resolve_model(config.model)
-    rows = _rows(waiting, _load_tokenizer(model, config.trust_remote_code))
-    return _processor(config, model)(_dataset(rows, config.sample.batch_size))
+    rows = engine_rows(waiting, load_tokenizer(model, config.trust_remote_code))
+    engines = processor(config, model, sampling_parameters(config.sample))
+    return engines(dataset_of(rows, config.sample.batch_size))
 
 
 def draft_figures(drafts_folder: Path) -> dict[str, Any]:
@@ -94,8 +101,8 @@ def _require_room(sample: SampleConfig) -> None:
     )
 
 
-def _rows(waiting: list[tuple[Prompt, int]], tokenizer: Any) -> list[dict[str, Any]]:
-    """What the engines get, in order."""
+def engine_rows(waiting: list[tuple[Prompt, int]], tokenizer: Any) -> list[dict[str, Any]]:
+    """What the engines get, in order: prompts, each with a sample index, become rows of token ids."""
     tokens = {prompt.id: _token_ids(tokenizer, prompt) for prompt, _ in waiting}
     return [engine_row(prompt, index, tokens[prompt.id]) for prompt, index in waiting]
 
@@ -107,7 +114,7 @@ def _token_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
     return ids
 
 
-def _dataset(rows: list[dict[str, Any]], batch_size: int) -> Any:
+def dataset_of(rows: list[dict[str, Any]], batch_size: int) -> Any:
     """Blocks of one engine batch each, so that the first drafts arrive after one batch and not at the end."""
     import ray.data
 
@@ -131,26 +138,38 @@ def _collect(
         progress.update(done, total, f"{speed.tokens} tokens")
 
 
-def _processor(config: LoopConfig, model: str) -> Any:
+def engine_settings(config: LoopConfig) -> dict[str, Any]:
+    """Arguments of each engine that drafts."""
+    sample = config.sample
+    return engine_arguments(
+        gpus=sample.gpus_per_engine,
+        max_model_len=sample.max_model_len,
+        seed=config.seed,
+        trust_remote_code=config.trust_remote_code,
+        further=drafting_arguments(sample.gpus_per_engine) | sample.engine,
+    )
+
+
+def processor(config: LoopConfig, model: str, parameters: dict[str, Any]) -> Any:
+    """What makes a dataset of `engine_rows` one of the engines' outputs.
+
+    Args:
+        model: folder or hub id.
+        parameters: vLLM sampling parameters of every request.
+    """
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
     sample = config.sample
     bundle: dict[str, float] = {"CPU": sample.cpus_per_engine}
     if sample.gpus_per_engine:
         bundle["GPU"] = 1
-    parameters = sampling_parameters(sample)
+    arguments = engine_settings(config)
     settings = vLLMEngineProcessorConfig(
         model_source=model,
-        engine_kwargs=engine_arguments(
-            gpus=sample.gpus_per_engine,
-            max_model_len=sample.max_model_len,
-            seed=config.seed,
-            trust_remote_code=config.trust_remote_code,
-            further=sample.engine,
-        ),
+        engine_kwargs=arguments,
         concurrency=(sample.engines_min, sample.engines_max),
         batch_size=sample.batch_size,
-        max_concurrent_batches=8,
+        max_concurrent_batches=batches_at_once(sample.batch_size, arguments["max_num_seqs"]),
         placement_group_config={"bundles": [bundle] * max(1, sample.gpus_per_engine)},
         accelerator_type=None,
         should_continue_on_error=True,
@@ -175,7 +194,12 @@ def _processor(config: LoopConfig, model: str) -> Any:
     )
 
 
-def _load_tokenizer(model: str, trust_remote_code: bool) -> Any:
+def load_tokenizer(model: str, trust_remote_code: bool) -> Any:
+    """The model's tokenizer.
+
+    Raises:
+        ModelError: there is none, or it has no chat template.
+    """
     from transformers import AutoTokenizer
 
     try:

@@ -1,9 +1,13 @@
-"""Pairs made under fire: SIGKILLs of driver, reviser actors, engine and limiter lose nothing and repeat nothing.
+"""Pairs made under fire: what is killed on the way loses nothing and repeats nothing.
 
-`raylign pairs` runs on 2,000 prompts with a random two-layer model and the tests' provider. Processes are killed at
-random; a killed driver is started again. At the end the pairs and rejected rows must hold exactly the expected drafts,
-none twice, and the provider may have been asked twice only for requests that were in flight at a kill. Then one prompt
-is added to the finished ones in a new run that shares the journal: that must cost exactly one call.
+`raylign pairs` runs on 2,000 prompts, in a Ray cluster of two nodes on this machine, with a random two-layer model and
+the tests' provider. By SIGKILL and at random go the driver, which is started again, reviser actors, engines, the
+limiter, and the raylet of the second node, with every actor on it; a new node takes its place. At the end the drafts,
+revisions, pairs and rejected rows must be exactly the expected ones, none twice; no start may have ended by itself
+but well; and the provider may have been asked twice only for what was in flight at a kill.
+
+Then 10,000 drafts that were all revised and paid for get one more, in a new run that shares the journal: that must
+cost exactly one call. No engine is needed there: the drafts are written as the stage writes them.
 
     python tests/benchmarks/resume_pairs.py [--quick] [--out FILE.json]
 """
@@ -11,7 +15,6 @@ is added to the finished ones in a new run that shares the journal: that must co
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,20 +24,25 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
-from bench import ROOT, ask, at_most, finish, options, provider
+from bench import ROOT, Figure, ask, at_most, finish, options, provider
+from two_nodes import TwoNodes, pick
 
-VICTIMS = {
-    "reviser": ("ray::", "Reviser"),
-    "limiter": ("ray::LimiterActor",),
-    "engine": ("ray::", "vLLM"),
-}
-"""What the command line of a process to kill holds; the driver is the process that was started here."""
+from raylign.config import LoopConfig, load_config
+from raylign.parts import PartWriter
+from raylign.prompts.prompt_set import read_prompts
+from raylign.records import Draft, canonical_json
+from raylign.sample.drafts import draft_id, sampling_parameters, to_draft
+
+KINDS = ("driver", "reviser", "engine", "limiter", "raylet")
+ACTORS = {"reviser": ("ray::", "Asker"), "limiter": ("ray::LimiterActor",), "engine": ("ray::", "vLLM")}
+"""What the command line of an actor to kill holds."""
+SECONDS_BETWEEN = (1.0, 15.0)
+LONGEST_SECONDS = 2400
 
 
 def tiny_model(folder: Path) -> None:
-    """A random two-layer model with the bundled tokenizer."""
+    """A random two-layer model with the bundled tokenizer, and heads of a size that vLLM has on CPU."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -43,130 +51,184 @@ def tiny_model(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(bundled_folder())
     torch.manual_seed(0)
     shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id,
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     LlamaForCausalLM(shape).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def start(out: Path, prompts: Path, journal: Path, model: Path, url: str) -> subprocess.Popen[bytes]:
+def write_prompts(path: Path, count: int) -> None:
+    """So many prompts; fewer are the first ones of more."""
+    path.write_text("".join(json.dumps({"prompt": f"Question {number}: why?"}) + "\n" for number in range(count)))
+
+
+def expected_ids(overrides: list[str]) -> set[str]:
+    """The id of every draft that a run with this configuration makes."""
+    config = load_config(None, overrides)
+    sampling = canonical_json(sampling_parameters(config.sample))
+    prompts = read_prompts(config.prompts).prompts
+    return {draft_id(prompt, config.model, sampling, config.seed) for prompt in prompts}
+
+
+def start(
+    out: Path, overrides: list[str], log: Path, access: dict[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
     """`raylign pairs`, in a session of its own."""
-    settings = {
-        "model": model, "prompts.path": prompts, "sample.max_tokens": 8, "revise.base_url": url,
-        "revise.model": "editor", "revise.journal": journal, "revise.requests_in_flight": 32, "revise.actors_min": 2,
-        "revise.requests_per_minute": 1200, "pairs.filters": "[identical]",
-    }  # fmt: skip
-    command = [sys.executable, "-m", "raylign.cli", "pairs", "--out", str(out)]
-    command += [f"{name}={value}" for name, value in settings.items()]
-    log = (out.parent / "screen.log").open("ab")
-    return subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True)
+    command = [sys.executable, "-m", "raylign.cli", "pairs", "--out", str(out), *overrides]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | (access or {})
+    with log.open("ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=environment, start_new_session=True)
 
 
-def family(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The driver's processes, its Ray included."""
-    try:
-        return psutil.Process(driver.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+class Fire:
+    """A run to its end, with so many kills on the way."""
+
+    def __init__(self, cluster: TwoNodes, url: str, out: Path, overrides: list[str], kills: int) -> None:
+        self.cluster, self.url, self.out, self.overrides = cluster, url, out, overrides
+        self.each = kills // len(KINDS)
+        self.left = Counter(dict.fromkeys(KINDS, self.each))
+        self.log: list[dict[str, Any]] = []
+        self.screen = out.parent / "screen.log"
+
+    def start(self) -> None:
+        """Start the driver."""
+        self.driver = start(self.out, self.overrides, self.screen, self.cluster.access)
+
+    def run(self) -> None:
+        """Kill until nothing is left to kill, and wait for the end."""
+        self.start()
+        began = time.monotonic()
+        due = began + random.uniform(*SECONDS_BETWEEN)
+        while (code := self.driver.poll()) != 0:
+            if time.monotonic() - began > LONGEST_SECONDS:
+                sys.exit(f"the run does not end; the last it said: {self.screen.read_text()[-2000:]}")
+            if code is not None:
+                self.log.append({"ended_with": code, "last_words": self.screen.read_text()[-500:]})
+                self.start()
+            if time.monotonic() >= due and (victims := self.victims()):
+                kind = max(victims, key=lambda kind: (self.left[kind], kind == "engine", random.random()))
+                self.strike(kind, victims[kind])
+                due = time.monotonic() + random.uniform(*SECONDS_BETWEEN)
+            time.sleep(0.2)
+
+    def victims(self) -> dict[str, Any]:
+        """What there is to kill now, by kind, of the kinds that are left to kill."""
+        found: dict[str, Any] = {kind: pick(self.cluster.named(*words)) for kind, words in ACTORS.items()}
+        found |= {"driver": self.driver, "raylet": self.cluster}
+        drafting, asking = found["engine"] is not None, ask(self.url, "/count")["in_flight"] > 0
+        kinds = set(KINDS) if asking else {"engine", "driver", "raylet"} if drafting else set()
+        # Engines are there only while drafts are made: some of what can be killed later is kept for later.
+        kept = {"driver": (self.each + 1) // 2, "raylet": (self.each + 1) // 2} if drafting else {}
+        return {kind: found[kind] for kind in kinds if found[kind] and self.left[kind] > kept.get(kind, 0)}
+
+    def strike(self, kind: str, victim: Any) -> None:
+        """Kill one, and put a new one in the place of what Ray does not start again."""
+        entry: dict[str, Any] = {"killed": kind, "in_flight": ask(self.url, "/count")["in_flight"]}
+        if kind == "driver":
+            os.kill(self.driver.pid, signal.SIGKILL)
+            self.driver.wait()
+            self.start()
+        elif kind == "raylet":
+            entry["with_it"] = self.cluster.lose_second()
+            self.cluster.replace_second()
+        else:
+            victim.kill()
+        self.left[kind] -= 1
+        self.log.append(entry)
+        print(json.dumps(entry), flush=True)
 
 
-def victim(driver: subprocess.Popen[bytes], kind: str) -> psutil.Process | None:
-    """A process of this kind, if one runs."""
-    found = []
-    for process in family(driver):
-        try:
-            line = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if all(word in line for word in VICTIMS[kind]):
-            found.append(process)
-    return random.choice(found) if found else None
-
-
-def end(driver: subprocess.Popen[bytes]) -> None:
-    """SIGKILL the driver; what it started would end by itself, in its time, and is helped on."""
-    started = family(driver)
-    driver.kill()
-    driver.wait()
-    _, alive = psutil.wait_procs(started, timeout=20)
-    for process in alive:
-        process.kill()
-
-
-def under_fire(out: Path, kills: int, arguments: tuple[Path, Path, Path, str]) -> dict[str, Any]:
-    """Run to the end, with so many kills on the way."""
-    url, log = arguments[3], []
-    driver = start(out, *arguments)
-    plan = [["reviser", "driver", "limiter", "engine"][number % 4] for number in range(kills)]
-    wait = time.monotonic() + random.uniform(15, 30)
-    deadline = time.monotonic() + 2400
-    while (code := driver.poll()) is None or code != 0:
-        assert time.monotonic() < deadline, "the run does not end"
-        if code is not None:
-            driver = start(out, *arguments)
-            log.append({"restart_after_exit": code})
-        if plan and time.monotonic() >= wait:
-            kind = plan[0]
-            target = driver if kind == "driver" else victim(driver, kind)
-            busy = ask(url, "/count")["arrivals"] > 0
-            if target is not None and (busy or kind == "engine"):
-                in_flight = ask(url, "/count")["in_flight"]
-                if kind == "driver":
-                    end(driver)
-                    driver = start(out, *arguments)
-                else:
-                    os.kill(target.pid, signal.SIGKILL)
-                log.append({"killed": kind, "in_flight": in_flight})
-                plan.pop(0)
-                wait = time.monotonic() + (random.uniform(12, 25) if kind == "driver" else random.uniform(1, 5))
-            elif kind == "engine" and busy:
-                plan.append(plan.pop(0))
-        time.sleep(0.2)
-    return {"kills": log, "left": plan}
-
-
-def ids(out: Path) -> Counter[str]:
-    """The draft of every pair and rejected row."""
+def rows(out: Path, folder: str, column: str) -> Counter[str]:
+    """How often each draft is there, in the parts of a folder and those below it."""
     found: Counter[str] = Counter()
-    for part in (out / "pairs").glob("*/part-*.parquet"):
-        found.update(pq.read_table(part, columns=["draft_id"])["draft_id"].to_pylist())
+    for part in (out / folder).rglob("part-*.parquet"):
+        found.update(pq.read_table(part, columns=[column])[column].to_pylist())
     return found
+
+
+def under_fire(root: Path, count: int, kills: int) -> tuple[list[Figure], dict[str, Any]]:
+    """The run that is fired at, and what it left."""
+    write_prompts(root / "prompts.jsonl", count)
+    tiny_model(root / "model")
+    out = root / "run"
+    with TwoNodes() as cluster, provider(latency_seconds=1.0, burst=100) as url:
+        overrides = [
+            f"model={root / 'model'}", f"prompts.path={root / 'prompts.jsonl'}", "sample.max_tokens=64",
+            f"revise.base_url={url}", "revise.model=editor", "revise.actors_min=2",
+            f"revise.requests_per_minute={0.6 * count:.0f}", "pairs.filters=[identical]",
+            f"cluster.address={cluster.address}",
+        ]  # fmt: skip
+        fire = Fire(cluster, url, out, overrides, kills)
+        began = time.monotonic()
+        fire.run()
+        seconds, provided = time.monotonic() - began, ask(url, "/count")
+    expected = expected_ids(overrides)
+    found = {name: rows(out, name, column) for name, column in COLUMNS.items()}
+    in_flight = sum(entry.get("in_flight", 0) for entry in fire.log)
+    figures = [
+        at_most("drafts that are missing somewhere", float(sum(len(expected - set(f)) for f in found.values())), 0),
+        at_most("drafts that nobody asked for", float(sum(len(set(f) - expected) for f in found.values())), 0),
+        at_most("drafts that are twice somewhere", float(sum(f.total() - len(f) for f in found.values())), 0),
+        at_most("starts that ended by themselves, and not well", float(sum("ended_with" in e for e in fire.log)), 0),
+        at_most("calls repeated, for each in flight at the kills", provided["asked_twice"] / max(1, in_flight), 1),
+        at_most("kills left to make", float(fire.left.total()), 0),
+    ]
+    details = {"seconds": round(seconds), "events": fire.log, "served": provided["served"]}
+    return figures, details | {"asked_twice": provided["asked_twice"], "in_flight_at_kills": in_flight}
+
+
+COLUMNS = {"drafts": "id", "revisions": "draft_id", "pairs": "draft_id"}
+"""Where each draft must be found once, and under which column."""
+
+
+def write_drafts(folder: Path, config: LoopConfig) -> None:
+    """Drafts of all prompts, as the stage writes them."""
+    with PartWriter(folder, Draft, rows_per_part=500) as writer:
+        for number, prompt in enumerate(read_prompts(config.prompts).prompts):
+            output = {"generated_text": f"A long answer to {number}.", "num_generated_tokens": 9, "num_input_tokens": 9}
+            writer.add([to_draft(prompt, output, config.model, config.sample, config.seed)])
+
+
+def one_more(root: Path, count: int) -> tuple[list[Figure], dict[str, Any]]:
+    """All drafts revised, then one more of them in a run that shares the journal."""
+    path, calls, seconds = root / "prompts.jsonl", [], []
+    with provider(latency_seconds=0.05) as url:
+        overrides = [
+            f"prompts.path={path}", f"revise.base_url={url}", "revise.model=editor",
+            f"revise.journal={root / 'journal'}", "revise.requests_in_flight=200",
+            "revise.requests_per_minute=1000000", "pairs.filters=[identical]",
+        ]  # fmt: skip
+        for name, prompts in (("all", count), ("one-more", count + 1)):
+            write_prompts(path, prompts)
+            write_drafts(root / name / "drafts", load_config(None, overrides))
+            before, began = ask(url, "/count")["arrivals"], time.monotonic()
+            if start(root / name, overrides, root / "screen.log").wait():
+                sys.exit((root / "screen.log").read_text()[-2000:])
+            seconds.append(round(time.monotonic() - began))
+            calls.append(ask(url, "/count")["arrivals"] - before)
+    paired = rows(root / "one-more", "pairs", "draft_id").total()
+    figures = [
+        Figure(f"calls for {count} drafts", float(calls[0]), f"= {count}", calls[0] == count),
+        Figure("calls for one more", float(calls[1]), "= 1", calls[1] == 1),
+        Figure("rows of the run with one more", float(paired), f"= {count + 1}", paired == count + 1),
+    ]
+    return figures, {"calls": calls, "seconds": seconds}
 
 
 def main() -> None:
     """The run under fire, then the one with one prompt more."""
     arguments = options(__doc__)
     random.seed(7)
-    count, kills = (200, 4) if arguments.quick else (2000, 20)
-    root = Path(tempfile.mkdtemp(prefix="raylign-benchmark-"))
-    model, prompts, out = root / "model", root / "prompts.jsonl", root / "run"
-    tiny_model(model)
-    lines = [json.dumps({"prompt": f"Question {number}: why?"}) for number in range(count + 1)]
-    prompts.write_text("\n".join(lines[:count]) + "\n")
-    with provider(latency_seconds=1.0, burst=100) as url:
-        fired = under_fire(out, kills, (prompts, root / "journal", model, url))
-        after = ask(url, "/count")
-        found = ids(out)
-        drafts = {
-            id_ for part in (out / "drafts").glob("part-*.parquet") for id_ in pq.read_table(part)["id"].to_pylist()
-        }
-        # One prompt more: the drafts are taken over, so that the prompts before it are asked the same.
-        prompts.write_text("\n".join(lines) + "\n")
-        more = root / "more"
-        shutil.copytree(out / "drafts", more / "drafts", ignore=shutil.ignore_patterns("done.json"))
-        assert start(more, prompts, root / "journal", model, url).wait() == 0
-        calls = ask(url, "/count")["arrivals"] - after["arrivals"]
-    in_flight = sum(kill.get("in_flight", 0) for kill in fired["kills"])
-    figures = [
-        at_most("drafts missing", float(count - len(drafts & set(found))), 0),
-        at_most("drafts twice", float(sum(found.values()) - len(found)), 0),
-        at_most("calls repeated, for each in flight at the kills", after["asked_twice"] / max(1, in_flight), 1),
-        at_most("kills left to make", float(len(fired["left"])), 0),
-        at_most("calls for one prompt more", float(calls), 1),
-    ]
-    details = {**fired, "served": after["served"], "asked_twice": after["asked_twice"], "in_flight_at_kills": in_flight}
-    shutil.rmtree(root, ignore_errors=True)
+    count, kills, done = (200, 5, 1000) if arguments.quick else (2000, 20, 10_000)
+    figures, details = [], {}
+    for name, part in (
+        ("under_fire", lambda root: under_fire(root, count, kills)),
+        ("one_more", lambda root: one_more(root, done)),
+    ):
+        with tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as folder:
+            found, details[name] = part(Path(folder))
+        figures += found
     finish(arguments, figures, details)
 
 
