@@ -59,10 +59,13 @@ class Journal:
                     places[number] = (index.segments[segment], offset)
         return places
 
-    def _reply(self, name: str, offset: int) -> Reply:
+    def _reply(self, name: str, offset: int) -> Reply | None:
         line = b""
         while b"\n" not in line:
             line += self.files.read(name, offset + len(line), _LINE_BYTES)
-        row = json.loads(line[: line.index(b"\n")])
-        del row["key"], row["at"]
-        return Reply(**row)
+        try:
+            row = json.loads(line[: line.index(b"\n")])
+            del row["key"], row["at"]
+            return Reply(**row)
+        except (ValueError, KeyError, TypeError):
+            return None  # a damaged line is no reply: it is asked for again

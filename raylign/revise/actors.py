@@ -69,11 +69,17 @@ class Asker:
 
     async def __call__(self, items: pa.Table) -> pa.Table:
         """The rows of a block of items, in order."""
-        async with self.refreshing:
-            # Ray hands the block of an actor that died to another one: what that one was answered is in the journal.
-            await asyncio.to_thread(self.journal.refresh)
+        # Ray hands the block of an actor that died to another one: what that one was answered is in the journal.
+        await self._refresh()
         rows = await asyncio.gather(*(self._row(self.work.item(**row)) for row in items.to_pylist()))
         return to_table(self.work.row, rows)
+
+    async def _refresh(self) -> None:
+        if self.journal.files.local:  # a listing and what is new: quicker than a thread gets its turn beside this one
+            self.journal.refresh()
+            return
+        async with self.refreshing:
+            await asyncio.to_thread(self.journal.refresh)
 
     async def _row(self, item: Any) -> Any:
         """The row of one item: its request, and each further one that its replies call for."""

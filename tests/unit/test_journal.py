@@ -97,6 +97,14 @@ def test_a_line_cut_short_is_passed_over_and_the_rest_is_kept(tmp_path: Path) ->
         assert Journal(files).replies(KEYS[:3]) == [reply(0), reply(1), None]
 
 
+def test_a_line_damaged_behind_its_key_is_no_reply(tmp_path: Path) -> None:
+    files = JournalFiles(str(tmp_path))
+    keep(files, range(2), close=False)
+    segment = next(tmp_path.glob("*.jsonl"))
+    segment.write_bytes(segment.read_bytes().replace(b'"finish_reason"', b"\x00" * 15, 1))
+    assert Journal(files).replies(KEYS[:3]) == [None, reply(1), None]
+
+
 def test_an_index_that_does_not_fit_its_segment_is_not_believed(tmp_path: Path) -> None:
     files = JournalFiles(str(tmp_path))
     keep(files, range(0, 3))
