@@ -25,6 +25,7 @@ pytestmark = pytest.mark.loop
 
 WORDS = ["river", "stone", "lamp", "garden", "winter", "bread", "clock", "window", "paper", "music", "cloud"]
 BASE = [
+    "train.objective=apo_zero",
     "train.batch_size=4",
     "train.micro_batch_size=4",
     "train.learning_rate=1e-3",
@@ -130,7 +131,7 @@ def test_a_wrong_reference_cache_is_refused_at_the_first_step(
     wrong = rows.set_column(at, "chosen", [[value + 2.0 for value in rows["chosen"].to_pylist()]])
     (tmp_path / "train").mkdir()
     pq.write_table(wrong, tmp_path / "train" / found.name)
-    with pytest.raises(TrainingError, match="first loss of pair train-"):
+    with pytest.raises(TrainingError, match="first reward of the chosen answer of pair train-"):
         train(tmp_path, tiny_model, "train.workers=1", "train.micro_batch_size=4", "train.epochs=2")
     assert len([line for line in metrics(tmp_path) if line.get("event") == "start"]) == 1  # no restart helps here
     assert not (tmp_path / "checkpoint").exists()

@@ -10,6 +10,7 @@ TORCH = {"torch", "transformers"}
 
 WITHOUT_TORCH = [
     "raylign.config",
+    "raylign.config.objective",
     "raylign.records",
     "raylign.summary",
     "raylign.engine",
@@ -33,7 +34,7 @@ WITHOUT_TORCH = [
     *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "facts", "format", "record", "page")),
 ]
 WITH_TORCH = [
-    *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")),
+    *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures", "baseline")),
     *(f"raylign.train.{name}" for name in ("attention", "policy")),
 ]
 
