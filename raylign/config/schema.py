@@ -193,6 +193,10 @@ class OffpolicyConfig:
     """Name of an object's answer."""
     score_field: str = "overall_score"
     """Name of an object's score, a number; the highest is the best."""
+    answer_field: str = "completion"
+    """Column with a single answer, in the form of `chosen`; read where a row has none of the above."""
+    desirable_field: str = "label"
+    """Column that says whether the single answer is desirable, true or false; `kto` and `apo_zero_unpaired` use it."""
     against: str = field(default="worst", metadata={"allowed": ("worst", "random")})
     """Which scored answer the best one is set against: the `worst`, or a `random` other one, drawn by `seed`."""
     on_prompts_only: bool = False
