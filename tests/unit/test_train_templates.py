@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import pytest
+from records import make_pair, user
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -108,28 +109,10 @@ def message(role: str, content: str) -> Message:
 
 
 def pair(prompt: list[Message], chosen: str = "blue", rejected: str = "red") -> Pair:
-    return Pair(
-        id="p",
-        prompt=prompt,
-        chosen=[message("assistant", chosen)],
-        rejected=[message("assistant", rejected)],
-        rationale="",
-        split="train",
-        source="",
-        jaccard=0.0,
-        levenshtein=0.0,
-        length_ratio=1.0,
-        shared_prefix=0,
-        prompt_id="",
-        draft_id="",
-        revision_id="",
-        target_model="",
-        reviser_model="",
-        template="",
-    )
+    return make_pair(chosen, rejected, prompt=prompt)
 
 
-QUESTION = [message("user", "Name a colour.")]
+QUESTION = user("Name a colour.")
 
 
 def encoded(example: Pair, tokenizer: PreTrainedTokenizerFast) -> TokenPair:
