@@ -140,7 +140,11 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Pair:
-    """A preference pair in TRL's conversational format, with contrast metrics and lineage."""
+    """A preference pair in TRL's conversational format, with contrast metrics and lineage.
+
+    A single answer with a verdict is a pair with one side: `chosen` (desirable) or `rejected` is then an empty list,
+    and the contrast metrics are NaN, or 0 for `shared_prefix`.
+    """
 
     id: str
     prompt: list[Message]

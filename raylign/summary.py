@@ -4,7 +4,7 @@ from typing import Any
 
 from raylign.pairs.sources import SOURCES
 
-_TRAIN = ("objective", "sft_weight", "steps", "loss_first", "loss_last")
+_TRAIN = ("objective", "steps", "loss_first", "loss_last")
 _HELDOUT = ("pairs", "reward_accuracy", "reward_margin")
 _JUDGE = ("comparisons", "verdicts", "judged_twice", "position_bias", "position_bias_ci95")
 _EVALUATE = ("prompts", "tokens_base", "tokens_aligned", "change_percent", "ci95", "guards")
@@ -49,21 +49,23 @@ def in_words(summary: dict[str, Any]) -> list[str]:
         )
     if train := summary.get("train"):
         lines.append(
-            f"train     {train['objective']}{_sft(train['sft_weight'])}, {train['steps']} steps, "
+            f"train     {train['objective']}, {train['steps']} steps, "
             f"loss {train['loss_first']:.3f} to {train['loss_last']:.3f}"
         )
     if heldout := summary.get("heldout"):
-        lines.append(
-            f"held out  {heldout['pairs']} pairs: reward accuracy {heldout['reward_accuracy']:.2f}, "
-            f"margin {heldout['reward_margin']:.2f}"
-        )
+        lines.append(_heldout_line(heldout))
     if evaluate := summary.get("evaluate"):
         lines += _evaluate_lines(evaluate)
     return lines
 
 
-def _sft(weight: float) -> str:
-    return f" + {weight:g}·sft" if weight else ""
+def _heldout_line(heldout: dict[str, Any]) -> str:
+    found = [
+        f"{words} {heldout[name]:.2f}"
+        for name, words in (("reward_accuracy", "reward accuracy"), ("reward_margin", "margin"))
+        if name in heldout  # single answers have no accuracy, and none at all have neither
+    ]
+    return f"held out  {heldout['pairs']} pairs" + (": " + ", ".join(found) if found else "")
 
 
 def _evaluate_lines(evaluate: dict[str, Any]) -> list[str]:

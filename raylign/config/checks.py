@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from raylign.config.schema import LoopConfig, PairsConfig
+from raylign.config.objective import UNPAIRED, parse_objective
+from raylign.config.schema import LoopConfig, PairsConfig, TrainConfig
 from raylign.errors import ConfigError
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -156,8 +157,24 @@ def _check_source(config: LoopConfig) -> None:
         )
 
 
+def _check_objective(train: TrainConfig) -> None:
+    names = {term.name for term in parse_objective(train.objective)}
+    for key, neutral, users in (
+        ("label_smoothing", 0.0, ("dpo",)),
+        ("desirable_weight", 1.0, UNPAIRED),
+        ("undesirable_weight", 1.0, UNPAIRED),
+    ):
+        value = getattr(train, key)
+        if value != neutral and not names & set(users):
+            raise ConfigError(
+                f"train.{key} is {value} while train.objective is {train.objective!r}",
+                f"only {' and '.join(users)} use it: leave it at {neutral:g}, or add one of them to the objective",
+            )
+
+
 def _check_train(config: LoopConfig) -> None:
     train = config.train
+    _check_objective(train)
     step = train.workers * train.micro_batch_size
     if train.batch_size % step:
         raise ConfigError(

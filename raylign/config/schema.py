@@ -8,7 +8,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-OBJECTIVES = ("apo_zero", "apo_down", "dpo")
+TRUNCATIONS = ("drop", "left_truncate_prompt")
 SOURCES = ("clair", "judge", "offpolicy", "stronger")
 FILTERS = (
     *("empty", "cut_off", "identical", "marker_leak", "alludes", "refusal", "repetitive", "too_short", "too_long"),
@@ -193,6 +193,10 @@ class OffpolicyConfig:
     """Name of an object's answer."""
     score_field: str = "overall_score"
     """Name of an object's score, a number; the highest is the best."""
+    answer_field: str = "completion"
+    """Column with a single answer, in the form of `chosen`; read where a row has none of the above."""
+    desirable_field: str = "label"
+    """Column that says whether the single answer is desirable, true or false; `kto` and `apo_zero_unpaired` use it."""
     against: str = field(default="worst", metadata={"allowed": ("worst", "random")})
     """Which scored answer the best one is set against: the `worst`, or a `random` other one, drawn by `seed`."""
     on_prompts_only: bool = False
@@ -207,12 +211,18 @@ class TrainConfig:
 
     pairs: str | None = None
     """Folder of pairs to train on (`train/` and `heldout/` inside); null takes the run folder's own."""
-    objective: str = field(default="apo_zero", metadata={"allowed": OBJECTIVES})
-    """Preference objective; arXiv 2408.06266 names when each fits."""
+    objective: str = "apo_zero + 4·sft"
+    """What is minimised: one of `raylign.config.objective.OBJECTIVES`, or a weighted sum of them (`*` and `·` both
+    multiply). arXiv 2408.06266 names when apo_zero and when apo_down fits; `sft` is the chosen answers' negative
+    log-likelihood, a mean over tokens. `kto` and `apo_zero_unpaired` also take single answers with a verdict."""
     beta: float = field(default=0.3, metadata={"above": 0.0})
-    """Strength of the anchor to the reference model."""
-    sft_weight: float = field(default=4.0, metadata={"low": 0.0})
-    """Weight of the chosen answers' negative log-likelihood, a mean over tokens, added to the objective; 0 for none."""
+    """Strength of the anchor to the reference model; IPO's τ."""
+    label_smoothing: float = field(default=0.0, metadata={"low": 0.0, "below": 0.5})
+    """`dpo`: share of pairs whose chosen and rejected are taken to be the wrong way round."""
+    desirable_weight: float = field(default=1.0, metadata={"above": 0.0})
+    """`kto`, `apo_zero_unpaired`: weight of the chosen answers' losses."""
+    undesirable_weight: float = field(default=1.0, metadata={"above": 0.0})
+    """`kto`, `apo_zero_unpaired`: weight of the rejected answers' losses."""
     learning_rate: float = field(default=1.5e-5, metadata={"above": 0.0})
     """Peak learning rate."""
     schedule: str = field(default="linear", metadata={"allowed": ("constant", "linear", "cosine")})
@@ -230,7 +240,10 @@ class TrainConfig:
     micro_batch_size: int = field(default=8, metadata={"low": 1})
     """Pairs a worker packs into one forward and backward pass."""
     max_length: int = field(default=1024, metadata={"low": 8})
-    """Longest prompt and answer together, in tokens; a pair with a longer side is dropped and counted."""
+    """Longest prompt and answer together, in tokens."""
+    truncation: str = field(default="drop", metadata={"allowed": TRUNCATIONS})
+    """What becomes of a pair with a longer side: `drop` leaves it out; `left_truncate_prompt` cuts its prompt from the
+    left, but for a BOS, and leaves it out only where its answers alone are too long. Either way it is counted."""
     workers: int = field(default=1, metadata={"low": 1})
     """Training processes."""
     cpus_per_worker: float = field(default=2.0, metadata={"above": 0.0})

@@ -6,7 +6,9 @@ Forms that are read, each for any file format (the names of the fields are confi
 - `chosen` and `rejected` as whole conversations that end with the answer (TRL's implicit prompt). What stands before
   the answers is then the prompt, and must be the same in both; a `prompt` beside it is not looked at;
 - `prompt` with `completions`, scored answers as in UltraFeedback (arXiv 2310.01377): the best against the worst, or
-  against a random other one.
+  against a random other one;
+- `prompt` with `completion` and `label`, a single answer that is desirable or not (TRL's unpaired format). The answer
+  may also be a conversation that ends with it.
 """
 
 import math
@@ -41,7 +43,16 @@ class Imported:
     """Why neither answer is the better one; empty where one is."""
 
 
-def read_row(row: object, config: OffpolicyConfig, seed: int) -> Imported | Problem:
+@dataclass(frozen=True)
+class Single:
+    """A prompt with one answer, which is desirable or not."""
+
+    messages: list[Message]
+    answer: Answer
+    desirable: bool
+
+
+def read_row(row: object, config: OffpolicyConfig, seed: int) -> Imported | Single | Problem:
     """The prompt and answers of one row; `seed` draws the answer that `against=random` takes."""
     if not isinstance(row, dict):
         return Problem("not_object", f"a row is an object with named fields, this is {excerpt(row)}")
@@ -50,9 +61,12 @@ def read_row(row: object, config: OffpolicyConfig, seed: int) -> Imported | Prob
         return _two_answers(row, sides, config)
     if row.get(config.completions_field) is not None:
         return _scored(row, config, seed)
+    if row.get(config.answer_field) is not None:
+        return _single(row, config)
     return Problem(
         "no_answers",
-        f"neither '{config.chosen_field}' and '{config.rejected_field}' nor '{config.completions_field}' are given",
+        f"neither '{config.chosen_field}' and '{config.rejected_field}' nor '{config.completions_field}' nor "
+        f"'{config.answer_field}' are given",
     )
 
 
@@ -76,6 +90,20 @@ def _two_answers(row: dict[str, Any], sides: list[Any], config: OffpolicyConfig)
         chosen=Answer(chosen, _model(row, CHOSEN_MODEL_FIELD)),
         rejected=Answer(rejected, _model(row, REJECTED_MODEL_FIELD)),
     )
+
+
+def _single(row: dict[str, Any], config: OffpolicyConfig) -> Single | Problem:
+    desirable = row.get(config.desirable_field)
+    if desirable not in (True, False):  # also as 1 and 0
+        return Problem("no_verdict", f"'{config.desirable_field}' is {excerpt(desirable)}, true or false is wanted")
+    side = _side(row[config.answer_field], config.answer_field)
+    if isinstance(side, Problem):
+        return side
+    text, turns = side
+    messages = turns or _prompt(row, config)
+    if isinstance(messages, Problem):
+        return messages
+    return Single(messages, Answer(text, _model(row, MODEL_FIELD)), bool(desirable))
 
 
 def _side(value: object, name: str) -> tuple[str, list[Message]] | Problem:

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from raylign.config import LoopConfig, OffpolicyConfig
 from raylign.pairs.candidates import Candidates
-from raylign.pairs.imported import CHOSEN_MODEL_FIELD, REJECTED_MODEL_FIELD, UNKNOWN, Imported, read_row
+from raylign.pairs.imported import (
+    CHOSEN_MODEL_FIELD,
+    MODEL_FIELD,
+    REJECTED_MODEL_FIELD,
+    UNKNOWN,
+    Imported,
+    Single,
+    read_row,
+)
+from raylign.pairs.singles import build_single
 from raylign.prompts.bad_rows import BadRow, check_usable
 from raylign.prompts.normalise import SOURCE_FIELD, Problem, prompt_id, source_of, split_of
 from raylign.prompts.readers import Columns, Rows, locate, read_rows
@@ -34,7 +43,7 @@ def read_offpolicy(config: LoopConfig, prompt_ids: Collection[str]) -> tuple[Can
         rows = read_rows(path, offpolicy.format, _columns(offpolicy), _SECTION)
         candidates, bad = collect(rows, path, config, prompt_ids)
     where = f"{_SECTION}.path {path}"
-    check_usable(bad, len(candidates.drafts), where, _SECTION, offpolicy.max_bad_share, _CURE)
+    check_usable(bad, len(candidates), where, _SECTION, offpolicy.max_bad_share, _CURE)
     return candidates, bad
 
 
@@ -50,6 +59,9 @@ def collect(rows: Rows, path: Path, config: LoopConfig, prompt_ids: Collection[s
             bad.append(BadRow(str(path), line, problem.reason, problem.detail))
             candidates.drafts.append(_bad_draft(bad[-1], path.stem))
             continue
+        if isinstance(found, Single):
+            candidates.singles.append(build_single(found, source, config, prompt_ids, times))
+            continue
         draft = _draft(found, source, config, times)
         candidates.add(draft, _revision(draft, found, _objection(draft, found, config.offpolicy, prompt_ids)))
     return candidates, bad
@@ -57,12 +69,12 @@ def collect(rows: Rows, path: Path, config: LoopConfig, prompt_ids: Collection[s
 
 def _columns(offpolicy: OffpolicyConfig) -> Columns:
     return Columns(
-        needed=(offpolicy.chosen_field, offpolicy.completions_field),
+        needed=(offpolicy.chosen_field, offpolicy.completions_field, offpolicy.answer_field),
         further=(
             *(offpolicy.rejected_field, offpolicy.prompt_field, offpolicy.messages_field),
-            *(SOURCE_FIELD, CHOSEN_MODEL_FIELD, REJECTED_MODEL_FIELD),
+            *(offpolicy.desirable_field, SOURCE_FIELD, CHOSEN_MODEL_FIELD, REJECTED_MODEL_FIELD, MODEL_FIELD),
         ),
-        cure="name the columns in offpolicy.chosen_field and rejected_field, or in offpolicy.completions_field",
+        cure="name the columns in offpolicy.chosen_field and rejected_field, completions_field, or answer_field",
     )
 
 

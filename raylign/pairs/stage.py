@@ -1,6 +1,7 @@
 """The pairs stage: every candidate of the run's source becomes a pair or a rejection, each stored. This acts."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from raylign.config import LoopConfig
@@ -26,10 +27,10 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     """
     source = config.pairs.source
     candidates = _GATHER[source](config, folder, screen)
-    count = len(candidates.drafts)
+    count = len(candidates)
     with screen.stage("pairs") as progress, PairStore(folder.stage("pairs")) as store:
         rows = build_all(candidates.drafts, candidates.revisions, config.pairs, _evaluated(config, folder))
-        for done, row in enumerate(rows, start=1):
+        for done, row in enumerate(chain(rows, candidates.singles), start=1):
             store.add(row)
             progress.update(done, count)
     figures = {"source": source, **store.figures()}
@@ -56,7 +57,7 @@ def _imported(config: LoopConfig, folder: RunFolder, screen: Screen) -> Candidat
     """The rows of an existing data set."""
     candidates, bad = read_offpolicy(config, written_ids(folder.path / "prompts", "id"))
     if bad:
-        rows = len(candidates.drafts)
+        rows = len(candidates)
         screen.say(f"pairs      {len(bad)} of {rows} rows cannot be read, first {bad[0]}; all in pairs/rejected")
     return candidates
 

@@ -47,8 +47,9 @@ class PairStore:
             return
         self.splits[row.split].add([row])
         self.counts[row.split] += 1
-        for name, values in self.metrics.items():
-            values.append(getattr(row, name))
+        if row.chosen and row.rejected:
+            for name, values in self.metrics.items():
+                values.append(getattr(row, name))
         for name, seen in self.lineage.items():
             seen.add(getattr(row, name))
 
@@ -62,7 +63,7 @@ class PairStore:
             writer.flush()
 
     def figures(self) -> dict[str, Any]:
-        """Counts and contrast of what was added; candidates are pairs and rejections together."""
+        """Counts of what was added, and contrast over the pairs with both answers; candidates are all rows."""
         pairs = self.counts.total()
         return {
             "candidates": pairs + self.reasons.total(),

@@ -15,7 +15,7 @@ from raylign.records import Message, Split, content_id
 Reason = Literal[
     "not_json", "not_object", "bad_encoding", "no_prompt", "empty_prompt", "wrong_type", "bad_role", "bad_turns",
     # of rows with answers, which raylign.pairs.imported reads, only:
-    "no_answers", "different_prompts", "too_few_scores",
+    "no_answers", "different_prompts", "too_few_scores", "no_verdict",
 ]  # fmt: skip
 ROLES = ("system", "user", "assistant")
 SOURCE_FIELD = "source"

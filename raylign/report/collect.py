@@ -1,6 +1,7 @@
 """Reads a run folder into the record that the page shows; what is missing or half-written is left out. This acts."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,18 @@ def collect(folder: RunFolder) -> RunRecord:
     """The folder's record; examples are the first by id, which is a hash, so nobody picked them."""
     config_path = folder.path / "config.yaml"
     pairs = [path for split in ("train", "heldout") for path in [folder.path / "pairs" / split] if part_paths(path)]
-    contrast = [read_parts(path, Pair, ["levenshtein", "length_ratio", "shared_prefix"]) for path in pairs]
+    columns = ["levenshtein", "length_ratio", "shared_prefix"]
+    rows = [row for path in pairs for row in read_parts(path, Pair, columns).to_pylist()]
+    contrast = [row for row in rows if not math.isnan(row["levenshtein"])]  # a single answer has none
     return RunRecord(
         name=folder.path.resolve().name,
         config=yaml.safe_load(config_path.read_text(encoding="utf-8")) if config_path.exists() else {},
         starts=(folder.read_json("run.json") or {}).get("starts", []),
         done={stage.name: done for stage in LOOP if (done := folder.finished(stage.folder))},
         metrics=_training_lines(folder.path / "metrics.jsonl"),
-        edit_distances=[value for table in contrast for value in table["levenshtein"].to_pylist()],
-        length_ratios=[value for table in contrast for value in table["length_ratio"].to_pylist()],
-        shared_prefixes=[value for table in contrast for value in table["shared_prefix"].to_pylist()],
+        edit_distances=[row["levenshtein"] for row in contrast],
+        length_ratios=[row["length_ratio"] for row in contrast],
+        shared_prefixes=[row["shared_prefix"] for row in contrast],
         pairs=_example_pairs(pairs),
         answers=_answer_pairs(folder.path),
     )
@@ -49,7 +52,8 @@ def _training_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _example_pairs(folders: list[Path]) -> list[ExamplePair]:
-    rows: list[Pair] = read_records(folders[0], Pair) if folders else []
+    stored: list[Pair] = read_records(folders[0], Pair) if folders else []
+    rows = [row for row in stored if row.chosen and row.rejected]
     return [
         ExamplePair(row.prompt, row.chosen[-1]["content"], row.rejected[-1]["content"], row.rationale)
         for row in sorted(rows, key=lambda row: row.id)[:PAIRS_SHOWN]

@@ -147,4 +147,6 @@ def _training_caveats(train: dict[str, Any]) -> list[str]:
         found.append(f"Reward accuracy and margin come from only {pairs} held-out pairs.")
     if dropped := sum((train.get("dropped") or {}).values()):
         found.append(f"{dropped} pairs were left out of training, most often for their length.")
+    if truncated := train.get("truncated"):
+        found.append(f"{truncated} pairs were trained on with the beginning of their prompt cut off.")
     return found

@@ -22,8 +22,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
             *_source_facts(record, revise),
             (
                 "Objective",
-                f"{train.get('objective')}, β {train.get('beta')}, sft weight {train.get('sft_weight')}, "
-                f"learning rate {train.get('learning_rate')}",
+                f"{train.get('objective')}, β {train.get('beta')}, learning rate {train.get('learning_rate')}",
             ),
             ("Batch and epochs", f"{train.get('batch_size')} pairs a step, {train.get('epochs')} epoch(s)"),
             ("Seed", str(config.get("seed"))),

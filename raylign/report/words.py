@@ -52,6 +52,7 @@ REASONS = {
     "no_answers": "the row has no answers",
     "different_prompts": "the row's answers are to different prompts",
     "too_few_scores": "the row has fewer than two scored answers",
+    "no_verdict": "the row does not say whether its single answer is desirable",
 }
 
 

@@ -1,13 +1,14 @@
 """Figures of a training run from what its steps and evaluations found; pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from raylign.train.objectives import PairLogps, pair_metrics
 from raylign.train.reference import AnswerLogps
+from raylign.train.tokens import TokenPair
 
 _HELDOUT_NAMES = {
     "rewards/accuracies": "reward_accuracy",
@@ -20,15 +21,43 @@ _HELDOUT_NAMES = {
 
 
 def heldout_figures(
-    policy: Mapping[str, AnswerLogps], reference: Mapping[str, AnswerLogps], beta: float
+    pairs: Sequence[TokenPair],
+    policy: Mapping[str, AnswerLogps],
+    reference: Mapping[str, AnswerLogps],
+    beta: float,
 ) -> dict[str, float | int]:
-    """Means over the held-out pairs: reward accuracy, margin, rewards and log-probabilities; only `pairs` for none."""
-    if not policy:
+    """Means over the held-out rows: reward accuracy, margin, rewards and log-probabilities; only `pairs` for none.
+
+    The margin is the chosen answers' mean reward less the rejected ones'. What no row has, such as the accuracy of
+    single answers, is left out.
+    """
+    if not pairs:
         return {"pairs": 0}
-    ids = list(policy)
-    columns = [[logps[id_][side] for id_ in ids] for logps in (policy, reference) for side in (0, 1)]
-    metrics = pair_metrics(PairLogps(*(torch.tensor(column) for column in columns)), beta)
-    return {"pairs": len(ids), **{_HELDOUT_NAMES[name]: float(values.mean()) for name, values in metrics.items()}}
+    scores = torch.tensor([policy[pair.id] for pair in pairs])
+    metrics = pair_metrics(PairLogps.of(pairs, scores[:, 0], scores[:, 1], reference), beta)
+    means = {name: float(values.nanmean()) for name, values in metrics.items() if name in _HELDOUT_NAMES}
+    means["rewards/margins"] = means["rewards/chosen"] - means["rewards/rejected"]
+    named = {_HELDOUT_NAMES[name]: value for name, value in means.items() if not math.isnan(value)}
+    return {"pairs": len(pairs), **named}
+
+
+def rows_by_id(pairs: Sequence[TokenPair], columns: Mapping[str, torch.Tensor]) -> dict[str, dict[str, float]]:
+    """Figures [B] by name as a row for each pair; what a row with a single answer has no value for is left out."""
+    values = {name: column.tolist() for name, column in columns.items()}
+    rows = {pair.id: {name: column[at] for name, column in values.items()} for at, pair in enumerate(pairs)}
+    for pair in pairs:
+        if not (pair.chosen_ids and pair.rejected_ids):
+            rows[pair.id] = {name: value for name, value in rows[pair.id].items() if not math.isnan(value)}
+    return rows
+
+
+def means_of(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each figure over the rows that have it."""
+    columns: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in columns.items()}
 
 
 def final_loss(losses: Sequence[float]) -> float:

@@ -8,7 +8,8 @@ past, and its positions go on from its parent's, so each answer has exactly the 
     positions  0 1 2 | 3 4 | 5 6 7 | 5 6 | 3 4 5 | 6 7 | 6 7 8 9
     parent     -       0     1       1     0       4     4
 
-The padded layout, one row an answer, serves models whose attention cannot be cut into segments.
+A row with a single answer has one segment for it. The padded layout, one row an answer, serves models whose attention
+cannot be cut into segments.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class Batch:
     """B pairs ready for a forward pass over R rows of T tokens (R is 1 in the shared layout).
 
     The N completion tokens of all answers are listed flat, answer after answer: chosen and rejected of the first pair,
-    then of the second, and so on; answer 2·b is the chosen of pair b and 2·b + 1 its rejected.
+    then of the second, and so on; answer 2·b is the chosen of pair b and 2·b + 1 its rejected. An answer that is not
+    given has no tokens, so its summed log-probability is 0.
     """
 
     token_ids_RT: torch.Tensor
@@ -64,7 +66,7 @@ class Batch:
 
 
 def pack(pairs: Sequence[TokenPair], shared: bool) -> Batch:
-    """Lay out a micro-batch of at least one pair: prompt-shared in one row, or padded in two rows a pair."""
+    """Lay out a micro-batch of at least one pair: prompt-shared in one row, or padded in a row for each answer."""
     return _pack_shared(pairs) if shared else _pack_padded(pairs)
 
 
@@ -114,17 +116,19 @@ def _pack_shared(pairs: Sequence[TokenPair]) -> Batch:
             # token in a hundred and make every index below harder to trust.
             start = len(row.tokens)
             row.add(answer, prompt)
-            reads.append([row.last(prompt), *range(start, start + len(answer) - 1)])
+            reads.append([row.last(prompt), *range(start, start + len(answer) - 1)] if answer else [])
     return _batch(pairs, [row.tokens], [row.positions], None, tuple(row.segments), reads)
 
 
 def _pack_padded(pairs: Sequence[TokenPair]) -> Batch:
-    rows = [[*pair.prompt_ids, *answer] for pair in pairs for answer in (pair.chosen_ids, pair.rejected_ids)]
-    width = max(len(row) for row in rows)
-    reads = []
-    for index, row in enumerate(rows):
-        prompt_length = len(pairs[index // 2].prompt_ids)
-        reads.append([index * width + at for at in range(prompt_length - 1, len(row) - 1)])
+    rows: list[list[int]] = []
+    width, reads = max(pair.length for pair in pairs), []
+    for pair in pairs:
+        for answer in (pair.chosen_ids, pair.rejected_ids):
+            start = len(rows) * width + len(pair.prompt_ids) - 1
+            reads.append([start + at for at in range(len(answer))])
+            if answer:
+                rows.append([*pair.prompt_ids, *answer])
     tokens = [row + [0] * (width - len(row)) for row in rows]
     padding = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
     return _batch(pairs, tokens, [list(range(width))] * len(rows), padding, (), reads)

@@ -18,10 +18,10 @@ from raylign.records import content_id
 from raylign.train.tokens import TokenPair
 
 AnswerLogps = tuple[float, float]
-"""Summed log-probabilities of a pair's chosen and rejected answer, in nats."""
+"""Summed log-probabilities of a pair's chosen and rejected answer, in nats; 0 for one that is not given."""
 
-TOLERANCE = 0.02
-"""How far a pair's loss may be from its start value at the first step; rounding in bf16 stays well below."""
+TOLERANCE = 0.08
+"""How far a reward may be from 0 at the first step, in nats times β; rounding in bf16 stays well below."""
 
 
 def weights_fingerprint(folder: Path) -> str:
@@ -72,21 +72,30 @@ def load_reference(path: Path, ids: Iterable[str]) -> dict[str, AnswerLogps] | N
     return found if all(id_ in found for id_ in ids) else None
 
 
-def check_first_losses(losses: Mapping[str, float], start: float) -> None:
+def check_first_rewards(rewards: Mapping[str, Mapping[str, float]]) -> None:
     """Refuse a run whose first step shows that policy and reference differ.
 
+    The rewards say it of each answer, whatever the objective. A loss at its start value would not: where both answers
+    of a pair are off by as much, what it depends on may be as if both were right.
+
     Args:
-        losses: loss of each pair of the first global batch, by id.
-        start: what every loss is while policy and reference are the same.
+        rewards: reward of each answer of the first global batch, by pair id and then side.
 
     Raises:
-        TrainingError: a pair is further than `TOLERANCE` from `start`.
+        TrainingError: a reward is further than `TOLERANCE` from 0, or is no number.
     """
-    wrong = {id_: loss for id_, loss in losses.items() if not abs(loss - start) < TOLERANCE}
+    wrong = [
+        (id_, side, value)
+        for id_, sides in rewards.items()
+        for side, value in sides.items()
+        if not abs(value) <= TOLERANCE
+    ]
     if wrong:
-        id_, loss = max(wrong.items(), key=lambda item: abs(item[1] - start))
+        id_, side, value = max(wrong, key=lambda found: abs(found[2]))
+        count = len({found[0] for found in wrong})
         raise TrainingError(
-            f"the first loss of pair {id_} is {loss:.3f} and must be {start:.3f} ({len(wrong)} of {len(losses)} pairs)",
+            f"the first reward of the {side} answer of pair {id_} is {value:.3f} and must be 0 "
+            f"({count} of {len(rewards)} pairs)",
             "the reference log-probabilities do not belong to these weights: delete reference-*.parquet in the run's "
             "train folder and run again",
         )

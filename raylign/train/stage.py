@@ -3,9 +3,11 @@
 import os
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
 from raylign.config.schema import LoopConfig, TrainConfig
 from raylign.errors import InputError, TrainingError, find_raylign_error
 from raylign.facts import cluster_waits
@@ -27,9 +29,10 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     Ray is initialised by the caller. A run that was stopped goes on from its newest checkpoint.
 
     Returns:
-        `objective`, `steps`, `pairs`, `dropped` {reason: pairs of both splits}, `loss_first` (mean loss of the first
-        step), `loss_last` (mean loss of the last tenth of the steps), `pairs_per_second` (over the steps alone), and
-        `heldout` (`pairs`, `reward_accuracy`, `reward_margin`, rewards and log-probabilities after the last step).
+        `objective`, `steps`, `pairs`, `dropped` {reason: pairs of both splits}, `truncated` (pairs of both splits whose
+        prompt was cut), `loss_first` (mean loss of the first step), `loss_last` (mean loss of the last tenth of the
+        steps), `pairs_per_second` (over the steps alone), and `heldout` (`pairs`, `reward_accuracy`, `reward_margin`,
+        rewards and log-probabilities after the last step).
 
     Raises:
         InputError: no pairs where they should be, or none that can be used.
@@ -42,7 +45,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     folder.stage("train")
     with screen.stage("train", "step", cluster_waits) as progress:
         progress.update(0, 1, "reading the pairs")
-        dropped = _prepare_tokens(job, model)
+        prepared = _prepare_tokens(job, model)
         train = config.train
         require_room(
             "training",
@@ -56,11 +59,11 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     if "refused" in figures:
         message, cure = figures["refused"]
         raise TrainingError(message, cure)
-    return {**figures, "dropped": dropped}
+    return {**figures, **prepared}
 
 
-def _prepare_tokens(job: Job, model: str) -> dict[str, int]:
-    """Write the pairs of both splits as token ids; returns how many were dropped for which reason."""
+def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
+    """Write the pairs of both splits as token ids; returns how many were dropped, by reason, and truncated."""
     from raylign.train.model_loading import context_length, load_tokenizer
 
     train, trusted = job.config.train, job.config.trust_remote_code
@@ -72,20 +75,23 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, int]:
         )
     longest = min(train.max_length, context_length(model, trusted) or train.max_length)
     tokenizer = load_tokenizer(model, trusted)
-    dropped: dict[str, int] = {}
+    needed = answers_needed(parse_objective(train.objective))
+    dropped: Counter[str] = Counter()
+    truncated = 0
     for split in ("train", "heldout"):
         rows = read_records(pairs_folder / split, Pair)
-        usable, reasons = encode_pairs(rows, tokenizer, longest)
-        for reason, count in reasons.items():
-            dropped[reason] = dropped.get(reason, 0) + count
-        if split == "train" and not usable:
-            counts = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "no rows"
+        encoded = encode_pairs(rows, tokenizer, longest, train.truncation, needed)
+        dropped.update(encoded.dropped)
+        truncated += encoded.truncated
+        if split == "train" and not encoded.pairs:
+            counts = ", ".join(f"{reason} {count}" for reason, count in encoded.dropped.items()) or "no rows"
             raise InputError(
                 f"none of the {len(rows)} pairs in {pairs_folder / split} can be trained on ({counts})",
-                f"longer pairs need a higher train.max_length, now {longest}; else look at the pairs",
+                f"too_long: raise train.max_length, now {longest}; one_sided: take {' or '.join(UNPAIRED)}; "
+                "else look at the pairs",
             )
-        job.save_tokens(split, usable)
-    return dropped
+        job.save_tokens(split, encoded.pairs)
+    return {"dropped": dict(dropped), "truncated": truncated}
 
 
 def _fit(job: Job, folder: RunFolder, progress: StageProgress) -> dict[str, Any]:

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-import torch
 
 from raylign.errors import RaylignError, TrainingError
 from raylign.model import resolve_model
 from raylign.run_folder import RunFolder, write_json
+from raylign.train.baseline import mismatched, z_ref
 from raylign.train.deepspeed_config import accumulation_steps
 from raylign.train.engine import Engine
 from raylign.train.export import export_model
-from raylign.train.figures import final_loss, heldout_figures, rounded
+from raylign.train.figures import final_loss, heldout_figures, means_of, rounded, rows_by_id
 from raylign.train.job import Job
 from raylign.train.model_loading import load_tokenizer, weights_folder
-from raylign.train.objectives import OBJECTIVES, PairLogps, pair_losses, pair_metrics, sft_losses
+from raylign.train.objectives import Objective, PairLogps, pair_metrics
 from raylign.train.order import Plan, share
 from raylign.train.reference import (
     AnswerLogps,
     check_finite,
-    check_first_losses,
+    check_first_rewards,
     load_reference,
     reference_key,
     reference_path,
@@ -70,7 +70,13 @@ class _Training:
         self.note("loading", 0, self.plan.steps)
         self.model = resolve_model(job.model)
         self.engine = Engine(self.model, job.config, ray.train.get_context().get_local_world_size())
-        self.reference = self.find_reference()
+        self.objective = Objective.of(self.train)
+        self.mismatched = mismatched(self.pairs) if self.objective.needs_baseline else []
+        weights = weights_fingerprint(weights_folder(self.model)) if self.engine.rank == 0 else ""
+        self.weights = self.engine.gather(weights)[0]
+        self.key, self.reference = self.find_reference([*self.pairs, *self.heldout])
+        if self.mismatched:  # kept apart, so that other objectives on the same pairs share the rest
+            self.reference |= self.find_reference(self.mismatched)[1]
         self.state = self.restore() or State(self.key)
 
     def run(self) -> dict[str, Any]:
@@ -93,8 +99,7 @@ class _Training:
         heldout = self.evaluate(self.plan.steps)
         self.export()
         return {
-            "objective": self.train.objective,
-            "sft_weight": self.train.sft_weight,
+            "objective": str(self.objective),
             "steps": self.plan.steps,
             "pairs": len(self.pairs),
             "loss_first": self.state.losses[0],
@@ -103,20 +108,18 @@ class _Training:
             "heldout": rounded(heldout),
         }
 
-    def find_reference(self) -> dict[str, AnswerLogps]:
-        everything = [*self.pairs, *self.heldout]
-        weights = weights_fingerprint(weights_folder(self.model)) if self.engine.rank == 0 else ""
-        weights = self.engine.gather(weights)[0]
-        self.key = reference_key(weights, everything, self.train.dtype, self.engine.layout)
-        path = reference_path(self.job.folder, self.key)
+    def find_reference(self, pairs: list[TokenPair]) -> tuple[str, dict[str, AnswerLogps]]:
+        """The key of these pairs under the reference, and their log-probabilities, computed where none are stored."""
+        key = reference_key(self.weights, pairs, self.train.dtype, self.engine.layout)
+        path = reference_path(self.job.folder, key)
         # Rank 0 alone looks: a worker that saw the file where another did not would leave it waiting in the pass.
-        found = load_reference(path, (pair.id for pair in everything)) if self.engine.rank == 0 else None
+        found = load_reference(path, (pair.id for pair in pairs)) if self.engine.rank == 0 else None
         found = self.engine.gather(found)[0]
         if found is None:
-            found = self.engine.score(everything, lambda done: self.note("reference", done, len(everything)))
+            found = self.engine.score(pairs, lambda done: self.note("reference", done, len(pairs)))
             if self.engine.rank == 0:
                 save_reference(path, found)
-        return found
+        return key, found
 
     def step(self, step: int) -> None:
         started = time.perf_counter()
@@ -125,15 +128,18 @@ class _Training:
             step, self.plan.steps, self.train.learning_rate, self.train.warmup_share, self.train.schedule
         )
         self.engine.set_learning_rate(rate)
+        baseline = self.baseline(batch)
         parts = share(batch, self.engine.rank, self.engine.workers, accumulation_steps(self.train))
         rows: dict[str, dict[str, float]] = {}
         for number, part in enumerate(parts, start=1):
-            rows.update(self.micro_step([self.pairs[index] for index in part], len(batch)))
+            rows.update(self.micro_step([self.pairs[index] for index in part], len(batch), baseline))
             if number == len(parts):
                 rows = {id_: row for found in self.engine.gather(rows) for id_, row in found.items()}
-                self.check({id_: row["loss"] for id_, row in rows.items()}, step)
+                self.check(rows, step)
             self.engine.engine.step()
-        means = {name: sum(row[name] for row in rows.values()) / len(rows) for name in next(iter(rows.values()))}
+        means = means_of(rows.values())
+        if self.objective.needs_baseline:
+            means["kl/z_ref"] = baseline
         self.state.losses.append(means["loss"])
         self.state.seconds += time.perf_counter() - started
         self.state.pairs += len(batch)
@@ -143,32 +149,41 @@ class _Training:
             norm = self.engine.gradient_norm
             self.log(step=step + 1, **means, learning_rate=rate, gradient_norm=norm, pairs_per_second=speed)
 
-    def micro_step(self, pairs: list[TokenPair], global_pairs: int) -> dict[str, dict[str, float]]:
+    def baseline(self, batch: list[int]) -> float:
+        """z_ref of the step's global batch in nats, by a forward pass of its own; 0 where no loss has such a term."""
+        if not self.objective.needs_baseline:
+            return 0.0
+        pairs = [self.mismatched[index] for index in batch]
+        return z_ref(pairs, self.engine.score(pairs), self.reference)
+
+    def micro_step(self, pairs: list[TokenPair], global_pairs: int, baseline: float) -> dict[str, dict[str, float]]:
         """Forward and backward of one micro-batch; loss and metrics of each pair by id."""
         batch = self.engine.batch(pairs or self.pairs[:1])
         chosen_B, rejected_B = self.engine.engine(batch)
         if not pairs:  # an incomplete last batch: the pass is needed by the other workers, its gradient is zero
             self.engine.engine.backward((chosen_B.sum() + rejected_B.sum()) * 0.0, scale_wrt_gas=False)
             return {}
-        known = torch.tensor([self.reference[pair.id] for pair in pairs], device=chosen_B.device)
-        logps = PairLogps(chosen_B, rejected_B, known[:, 0], known[:, 1])
-        losses_B = pair_losses(self.train.objective, logps, self.train.beta)
-        sft_B = sft_losses(chosen_B, torch.tensor([len(pair.chosen_ids) for pair in pairs], device=chosen_B.device))
-        total = (losses_B + self.train.sft_weight * sft_B).sum()
+        logps = PairLogps.of(pairs, chosen_B, rejected_B, self.reference)
+        losses = self.objective.losses(logps, baseline)
         # DeepSpeed divides by the number of workers; the mean is over the global batch.
-        self.engine.engine.backward(total * self.engine.workers / global_pairs, scale_wrt_gas=False)
-        columns = {"loss": losses_B.detach(), "sft": sft_B.detach(), **pair_metrics(logps, self.train.beta)}
-        values = {name: column.tolist() for name, column in columns.items()}
-        return {pair.id: {name: column[at] for name, column in values.items()} for at, pair in enumerate(pairs)}
+        self.engine.engine.backward(losses["loss"].sum() * self.engine.workers / global_pairs, scale_wrt_gas=False)
+        figures = {name: column.detach() for name, column in losses.items()}
+        return rows_by_id(pairs, figures | pair_metrics(logps, self.train.beta))
 
-    def check(self, losses: dict[str, float], step: int) -> None:
-        check_finite(losses, step + 1)
+    def check(self, rows: dict[str, dict[str, float]], step: int) -> None:
+        check_finite({id_: row["loss"] for id_, row in rows.items()}, step + 1)
         if step == 0:
-            check_first_losses(losses, OBJECTIVES[self.train.objective].start)
+            sides = ("chosen", "rejected")
+            check_first_rewards(
+                {
+                    id_: {side: row[f"rewards/{side}"] for side in sides if f"rewards/{side}" in row}
+                    for id_, row in rows.items()
+                }
+            )
 
     def evaluate(self, done: int) -> dict[str, float | int]:
         scores = self.engine.score(self.heldout, lambda at: self.note("held-out", at, len(self.heldout)))
-        figures = heldout_figures(scores, self.reference, self.train.beta)
+        figures = heldout_figures(self.heldout, scores, self.reference, self.train.beta)
         self.log(event="heldout", step=done, **figures)
         return figures
 

@@ -103,9 +103,13 @@ def test_every_row_is_accounted_for(summary: dict[str, Any], loop_run: tuple[Pat
         assert rows > 0, split
 
 
-def test_training_started_at_the_reference_and_moved(summary: dict[str, Any]) -> None:
-    assert summary["train"]["objective"] == "apo_zero"
-    assert summary["train"]["loss_first"] == pytest.approx(1.0, abs=0.02)
+def test_training_started_at_the_reference_and_moved(summary: dict[str, Any], loop_run: tuple[Path, str]) -> None:
+    assert summary["train"]["objective"] == "apo_zero + 4·sft"
+    lines = [json.loads(line) for line in (loop_run[0] / "metrics.jsonl").read_text().splitlines()]
+    first = next(line for line in lines if line["stage"] == "train" and "loss" in line)
+    assert first["loss/apo_zero"] == pytest.approx(1.0, abs=0.02)
+    assert first["loss"] == pytest.approx(first["loss/apo_zero"] + 4 * first["loss/sft"], rel=1e-5)
+    assert summary["train"]["loss_first"] == pytest.approx(first["loss"], rel=1e-5)
     assert summary["train"]["steps"] >= 2
     assert 0 <= summary["heldout"]["reward_accuracy"] <= 1
 

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.loop
 
 WORDS = ["river", "stone", "lamp", "garden", "winter", "bread", "clock", "window", "paper", "music", "cloud"]
 BASE = [
+    "train.objective=apo_zero",
     "train.batch_size=4",
     "train.micro_batch_size=4",
     "train.learning_rate=1e-3",
@@ -34,19 +36,23 @@ BASE = [
 BASE += ["train.cpus_per_worker=1", "train.dtype=fp32", "train.checkpoint_every=100"]
 
 
-def write_pairs(folder: Path, split: str, count: int) -> None:
+def write_pairs(folder: Path, split: str, count: int, single: bool = False) -> None:
+    """Pairs, or where `single` every other one's chosen answer alone and the others' rejected one."""
     with PartWriter(folder / split, Pair) as writer:
         for index in range(count):
             word, other = WORDS[index % len(WORDS)], WORDS[(index + 5) % len(WORDS)]
             chosen, rejected = f"A {word} is short.", f"Well, the {word}, " + f"and the {other}, " * (1 + index % 4)
             asked = user(f"Tell me about the {word} and the {other}.")
-            writer.add([make_pair(chosen, rejected, id=f"{split}-{index}", prompt=asked, split=split)])
+            row = make_pair(chosen, rejected, id=f"{split}-{index}", prompt=asked, split=split)
+            if single:
+                row = replace(row, rejected=[]) if index % 2 else replace(row, chosen=[])
+            writer.add([row])
 
 
-def prepare(path: Path, model: Path, *overrides: str) -> tuple[LoopConfig, RunFolder]:
+def prepare(path: Path, model: Path, *overrides: str, single: bool = False) -> tuple[LoopConfig, RunFolder]:
     config = load_config(overrides=[f"model={model}", *BASE, *overrides])
     for split, count in (("train", 10), ("heldout", 3)):
-        write_pairs(path / "pairs", split, count)
+        write_pairs(path / "pairs", split, count, single)
     return config, RunFolder.open(path, config, ["test"])
 
 
@@ -130,7 +136,7 @@ def test_a_wrong_reference_cache_is_refused_at_the_first_step(
     wrong = rows.set_column(at, "chosen", [[value + 2.0 for value in rows["chosen"].to_pylist()]])
     (tmp_path / "train").mkdir()
     pq.write_table(wrong, tmp_path / "train" / found.name)
-    with pytest.raises(TrainingError, match="first loss of pair train-"):
+    with pytest.raises(TrainingError, match="first reward of the chosen answer of pair train-"):
         train(tmp_path, tiny_model, "train.workers=1", "train.micro_batch_size=4", "train.epochs=2")
     assert len([line for line in metrics(tmp_path) if line.get("event") == "start"]) == 1  # no restart helps here
     assert not (tmp_path / "checkpoint").exists()
@@ -170,6 +176,28 @@ def test_a_killed_worker_is_replaced_and_every_step_is_done(
     assert figures["loss_first"] == pytest.approx(1.0, abs=0.02)
     assert figures["loss_last"] < 0.7
     assert (tmp_path / "checkpoint" / "model.safetensors").exists()
+
+
+def test_single_answers_are_trained_on_against_a_baseline_of_the_global_batch(
+    ray_cluster: None, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Two workers in micro-batches of one, their last batch of two in four slots."""
+    settings = ["train.objective=kto + 0.1*sft", "train.workers=2", "train.micro_batch_size=1", "train.epochs=4"]
+    config, folder = prepare(tmp_path, tiny_model, *settings, single=True)
+    try:
+        figures = run(config, folder, Screen())
+    finally:
+        folder.close()
+    assert figures["objective"] == "kto + 0.1·sft"
+    assert (figures["steps"], figures["pairs"], figures["dropped"]) == (12, 10, {})
+    lines = steps(tmp_path)
+    assert lines[1]["loss/kto"] == pytest.approx(0.5, abs=1e-3)
+    assert lines[1]["kl/z_ref"] == pytest.approx(0.0, abs=1e-3)
+    assert all(line["kl/z_ref"] >= 0 for line in lines.values())
+    assert lines[12]["loss/kto"] < 0.45
+    assert figures["heldout"]["reward_chosen"] > figures["heldout"]["reward_rejected"]
+    assert "reward_accuracy" not in figures["heldout"]
+    assert len(list((tmp_path / "train").glob("reference-*.parquet"))) == 2
 
 
 def test_pairs_that_are_missing_or_useless_are_one_clear_error(

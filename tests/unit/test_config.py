@@ -44,7 +44,7 @@ def test_resolved_yaml_loads_to_the_same_configuration(tmp_path: Path) -> None:
         ("train.beta=much", "train.beta is 'much'"),
         ("train.workers=1.5", "it takes int"),
         ("train=3", "it is a section"),
-        ("train.objective=ppo", "allowed: apo_zero, apo_down, dpo"),
+        ("train.objective=ppo", "allowed: apo_zero, apo_down, dpo, ipo"),
         ("train.zero_stage=4", "allowed: 1, 2, 3"),
         ("train.beta=-1", "more than 0"),
         ("sample.temperature=.nan", "finite"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from raylign.config import OffpolicyConfig
-from raylign.pairs.imported import Answer, Imported, read_row
+from raylign.pairs.imported import Answer, Imported, Single, read_row
 from raylign.prompts.normalise import Problem, prompt_id
 from raylign.records import Message
 
@@ -150,3 +150,31 @@ def test_scored_answers_go_by_their_configured_names() -> None:
     row = {"prompt": "Why?", "answers": [{"text": "A.", "rating": 1}, {"text": "B.", "rating": 2}]}
     found = read(row, completions_field="answers", response_field="text", score_field="rating")
     assert texts(found) == ("B.", "A.")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Why is the sky blue?", "completion": "Light.", "label": True},
+        {"prompt": [USER], "completion": [assistant(" Light.\n")], "label": 1},
+        {"messages": [USER], "completion": "Light.", "label": True, "chosen": None},
+        {"completion": [USER, assistant("Light.")], "label": True},
+    ],
+    ids=["texts", "turns", "messages", "implicit prompt"],
+)
+def test_every_form_of_a_single_answer_is_read(row: dict[str, Any]) -> None:
+    assert read_row(row, FIELDS, seed=0) == Single([USER], Answer("Light.", "unknown"), desirable=True)
+
+
+def test_a_single_answers_columns_can_have_other_names() -> None:
+    row = {"prompt": "Why is the sky blue?", "answer": "Paint.", "desirable": False, "model": "m"}
+    fields = OffpolicyConfig(answer_field="answer", desirable_field="desirable")
+    assert read_row(row, fields, seed=0) == Single([USER], Answer("Paint.", "m"), desirable=False)
+
+
+@pytest.mark.parametrize("label", [None, "true", 0.5, [True]])
+def test_a_single_answer_without_a_verdict_says_so(label: object) -> None:
+    found = read_row({"prompt": "Why?", "completion": "Light.", "label": label}, FIELDS, seed=0)
+    assert isinstance(found, Problem)
+    assert found.reason == "no_verdict"
+    assert "'label' is" in found.detail

@@ -162,7 +162,7 @@ def test_a_file_that_gives_nothing_is_one_error(name: str, rows: list[Any], name
 def test_missing_columns_are_named_with_those_that_are_there(tmp_path: Path) -> None:
     pq.write_table(pa.table({"prompt": ["Why?"], "answer_a": ["A."]}), tmp_path / "rows.parquet")
     with pytest.raises(
-        InputError, match=r"'chosen' or 'completions', only prompt, answer_a; .*offpolicy\.chosen_field"
+        InputError, match=r"'chosen' or 'completions' or 'completion', only prompt, answer_a; .*offpolicy\.chosen_field"
     ):
         run(RunFolder(tmp_path / "run"), configuration(tmp_path / "rows.parquet"))
 
@@ -181,3 +181,52 @@ def test_the_real_pairs_pass_the_default_filters_too(shared_data: Path, tmp_path
     figures, _ = run(RunFolder(tmp_path / "run"), configuration(shared_data / "davinci_pairs.jsonl"))
     assert figures["candidates"] == 252 == figures["pairs"] + sum(figures["rejected"].values())
     assert figures["pairs"] > 150
+
+
+def single(number: int, label: object, **changes: Any) -> dict[str, Any]:
+    return {"prompt": f"Question {number}?", "completion": f"It is {number}.", "label": label, **changes}
+
+
+def test_single_answers_become_pairs_with_one_side_and_every_row_is_counted(tmp_path: Path) -> None:
+    rows = [
+        *(single(number, number % 2 == 0) for number in range(40)),
+        single(4, True),
+        single(4, False),
+        single(50, True, completion=" "),
+        single(51, "yes"),
+        row(60),
+    ]
+    path, folder = write_lines(tmp_path / "rows.jsonl", rows), RunFolder(tmp_path / "run")
+    config = configuration(path, "prompts.heldout_share=0.3")
+    figures, said = run(folder, config)
+    assert (figures["candidates"], figures["pairs"]) == (45, 42)
+    assert figures["rejected"] == {"duplicate": 1, "empty": 1, "no_verdict": 1}
+    assert "1 of 45 rows cannot be read" in said
+    pairs, rejected = stored(folder)
+    assert len({one.id for one in (*pairs, *rejected)}) == 45
+    sides = Counter((bool(one.chosen), bool(one.rejected)) for one in pairs)
+    assert sides == {(True, False): 20, (False, True): 21, (True, True): 1}
+    three = next(one for one in pairs if one.prompt[0]["content"] == "Question 3?")
+    assert (three.chosen, three.rejected) == ([], [{"role": "assistant", "content": "It is 3."}])
+    assert {one.split for one in pairs if one.prompt_id == three.prompt_id} == {three.split}
+    assert {one.split for one in pairs} == {"train", "heldout"}
+
+
+def test_contrast_is_over_the_pairs_with_both_answers(tmp_path: Path) -> None:
+    both = write_lines(tmp_path / "both.jsonl", [row(n) for n in range(4)])
+    mixed = write_lines(tmp_path / "mixed.jsonl", [row(n) for n in range(4)] + [single(n, True) for n in range(9)])
+    found = [run(RunFolder(tmp_path / path.stem), configuration(path))[0] for path in (both, mixed)]
+    assert found[0]["contrast"] == found[1]["contrast"]
+    only = write_lines(tmp_path / "only.jsonl", [single(n, True) for n in range(9)])
+    figures, _ = run(RunFolder(tmp_path / "only"), configuration(only))
+    assert (figures["pairs"], figures["contrast"]["jaccard"]) == (9, {})
+
+
+def test_single_answers_on_other_prompts_are_left_out_where_asked(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "rows.jsonl", [single(n, True) for n in range(6)])
+    own = write_lines(tmp_path / "own.jsonl", [{"prompt": f"Question {n}?"} for n in range(4)])
+    folder = RunFolder(tmp_path / "run")
+    config = configuration(path, f"prompts.path={own}", "offpolicy.on_prompts_only=true")
+    prompts_stage.run(config, folder, Screen(io.StringIO()))
+    figures, _ = run(folder, config)
+    assert (figures["pairs"], figures["rejected"]) == (4, {"other_prompt": 2})

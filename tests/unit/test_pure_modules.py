@@ -10,6 +10,7 @@ TORCH = {"torch", "transformers"}
 
 WITHOUT_TORCH = [
     "raylign.config",
+    "raylign.config.objective",
     "raylign.records",
     "raylign.summary",
     "raylign.engine",
@@ -22,7 +23,7 @@ WITHOUT_TORCH = [
     *(f"raylign.revise.{name}" for name in ("reasons", "failures", "secret", "repair", "rate", "budget", "headers")),
     *(f"raylign.revise.{name}" for name in ("chat_request", "batch_plan", "batch_steps", "pool", "progress")),
     *(f"raylign.pairs.{name}" for name in ("filters", "allusion", "near_duplicates", "contrast", "build")),
-    *(f"raylign.pairs.{name}" for name in ("candidates", "sources", "imported", "offpolicy")),
+    *(f"raylign.pairs.{name}" for name in ("candidates", "sources", "imported", "offpolicy", "singles")),
     *(f"raylign.judge.{name}" for name in ("comparisons", "verdict", "work", "outcome")),
     *(f"raylign.{name}" for name in ("wording", "revise.work", "prompts.bad_rows")),
     "raylign.ids",
@@ -33,7 +34,7 @@ WITHOUT_TORCH = [
     *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "facts", "format", "record", "page")),
 ]
 WITH_TORCH = [
-    *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")),
+    *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures", "baseline")),
     *(f"raylign.train.{name}" for name in ("attention", "policy")),
 ]
 

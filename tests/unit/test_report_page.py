@@ -229,15 +229,15 @@ def test_a_missing_guard_is_no_praise() -> None:
 
 def test_caveats_name_what_weakens_the_figures() -> None:
     evaluate = EVALUATE | {"failed": 3, "ended_within_limit": {"base": 0.6, "aligned": 1.0}}
-    found = " ".join(
-        caveats(RunRecord("r", done={"evaluate": evaluate, "train": TRAIN | {"dropped": {"too_long": 2}}}))
-    )
+    train = TRAIN | {"dropped": {"too_long": 2}, "truncated": 3}
+    found = " ".join(caveats(RunRecord("r", done={"evaluate": evaluate, "train": train})))
     for words in (
         "Only 40 held-out prompts",
         "3 requests",
         "40% of the base model",
         "only 40 held-out pairs",
         "2 pairs",
+        "3 pairs were trained on with the beginning of their prompt cut off",
     ):
         assert words in found
 

@@ -12,8 +12,7 @@ DONE: dict[str, dict[str, Any]] = {
     "revise": {"revisions": 10, "seconds": 30.0},
     "pairs": {"source": "clair", "candidates": 10, "pairs": 7, "rejected": {"too_long": 2, "empty": 1}, "seconds": 0.2},
     "train": {
-        "objective": "apo_zero",
-        "sft_weight": 0.5,
+        "objective": "apo_zero + 0.5·sft",
         "steps": 2,
         "loss_first": 1.0,
         "loss_last": 0.8,
@@ -38,7 +37,7 @@ def test_the_whole_loop() -> None:
     summary = summarise(DONE)
     assert summary["prompts"] == summary["drafts"] == summary["pairs"] + sum(summary["rejected"].values())
     assert summary["train"] == {
-        "objective": "apo_zero", "sft_weight": 0.5, "steps": 2, "loss_first": 1.0, "loss_last": 0.8,
+        "objective": "apo_zero + 0.5·sft", "steps": 2, "loss_first": 1.0, "loss_last": 0.8,
     }  # fmt: skip
     assert summary["heldout"] == {"pairs": 2, "reward_accuracy": 1.0, "reward_margin": 0.4}
     assert summary["evaluate"]["ci95"] == [-50.0, -30.0]
@@ -79,6 +78,18 @@ def test_a_judges_position_bias_is_told_with_its_interval() -> None:
     ]
     unread = judge | {"judged_twice": 0, "position_bias": None, "position_bias_ci95": None}
     assert in_words(summarise({"judge": unread})) == []
+
+
+def test_words_say_what_was_trained_on_and_how_the_held_out_pairs_fared() -> None:
+    lines = in_words(summarise(DONE))
+    assert "train     apo_zero + 0.5·sft, 2 steps, loss 1.000 to 0.800" in lines
+    assert "held out  2 pairs: reward accuracy 1.00, margin 0.40" in lines
+
+
+def test_words_of_a_run_on_single_answers_leave_out_what_takes_pairs() -> None:
+    train = DONE["train"] | {"heldout": {"pairs": 2, "reward_margin": 0.4}}
+    assert "held out  2 pairs: margin 0.40" in in_words(summarise({"train": train}))
+    assert "held out  0 pairs" in in_words(summarise({"train": train | {"heldout": {"pairs": 0}}}))
 
 
 def test_words_carry_the_interval() -> None:

@@ -131,6 +131,36 @@ def test_positions_of_both_answers_go_on_from_the_prompt() -> None:
     assert batch.answer_N.tolist() == [0, 0, 1, 2, 3, 3]
 
 
+def singles(pairs: list[TokenPair]) -> list[TokenPair]:
+    """Every pair's two answers as rows of their own."""
+    return [
+        TokenPair(f"{pair.id} {side}", pair.prompt_ids, *answers)
+        for pair in pairs
+        for side, answers in (("chosen", (pair.chosen_ids, ())), ("rejected", ((), pair.rejected_ids)))
+    ]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_single_answers_have_the_log_probabilities_they_have_in_a_pair(shared: bool) -> None:
+    model, pairs = tiny_llama(), random_pairs(4)
+    if shared:
+        model.set_attn_implementation(SEGMENTED)
+    policy = Policy(model)
+    chosen_B, rejected_B = policy(pack(pairs, shared))
+    chosen_S, rejected_S = policy(pack(singles(pairs), shared))
+    torch.testing.assert_close(chosen_S[0::2], chosen_B, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rejected_S[1::2], rejected_B, rtol=1e-5, atol=1e-5)
+    assert chosen_S[1::2].tolist() == rejected_S[0::2].tolist() == [0.0] * len(pairs)
+
+
+def test_an_answer_that_is_not_given_takes_no_room() -> None:
+    row = [TokenPair("a", (1, 2, 3), (), (6, 7))]
+    assert pack(row, shared=True).token_ids_RT.tolist() == [[1, 2, 3, 6, 7]]
+    assert pack(row, shared=False).token_ids_RT.tolist() == [[1, 2, 3, 6, 7]]
+    for shared in (True, False):
+        assert pack(row, shared).answer_N.tolist() == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("sequences", "length"),
     [([(1, 2, 3), (1, 2, 4), (1, 2)], 2), ([(5,), (6,)], 0), ([(1, 2)], 2), ([(2, 1), (2, 9), (2, 5, 5)], 1)],

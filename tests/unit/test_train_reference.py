@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from raylign.errors import ModelError, TrainingError
-from raylign.train.figures import final_loss, heldout_figures
+from raylign.train.figures import final_loss, heldout_figures, means_of, rows_by_id
 from raylign.train.reference import (
     check_finite,
-    check_first_losses,
+    check_first_rewards,
     load_reference,
     reference_key,
     reference_path,
@@ -63,14 +63,16 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
         weights_fingerprint(tmp_path)
 
 
-def test_one_wrong_pair_is_found_though_the_mean_is_right() -> None:
-    with pytest.raises(TrainingError, match=r"pair b is 1\.300") as caught:
-        check_first_losses({"a": 0.8, "b": 1.3, "c": 1.0, "d": 1.0}, 1.0)
-    assert "2 of 4" in caught.value.message
+def test_one_wrong_pair_is_found_though_its_loss_and_the_mean_are_right() -> None:
+    """Both answers of b are off by as much, so its margin, and with it its loss, is as it should be."""
+    right, wrong = {"chosen": 0.004, "rejected": -0.01}, {"chosen": 0.3, "rejected": 0.3}
+    with pytest.raises(TrainingError, match=r"answer of pair b is 0\.300 and must be 0") as caught:
+        check_first_rewards({"a": {"rejected": -0.2}, "b": wrong, "c": right})
+    assert "2 of 3 pairs" in caught.value.message
     assert "reference" in caught.value.cure
-    check_first_losses({"a": 1.004, "b": 0.997}, 1.0)
+    check_first_rewards({"a": right, "c": right, "single": {"rejected": 0.0}})
     with pytest.raises(TrainingError):
-        check_first_losses({"a": math.nan}, 1.0)
+        check_first_rewards({"a": {"chosen": math.nan}})
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -84,7 +86,7 @@ def test_heldout_figures_by_hand() -> None:
     """β = 0.1; a: rewards 0.1 · (2, −3), b: 0.1 · (−1, 1). Margins 0.5 and −0.2; one of two pairs is won."""
     policy = {"a": (-8.0, -13.0), "b": (-6.0, -4.0)}
     reference = {"a": (-10.0, -10.0), "b": (-5.0, -5.0), "unused": (0.0, 0.0)}
-    assert heldout_figures(policy, reference, 0.1) == pytest.approx(
+    assert heldout_figures(PAIRS, policy, reference, 0.1) == pytest.approx(
         {
             "pairs": 2,
             "reward_accuracy": 0.5,
@@ -95,7 +97,30 @@ def test_heldout_figures_by_hand() -> None:
             "logps_rejected": -8.5,
         }
     )
-    assert heldout_figures({}, reference, 0.1) == {"pairs": 0}
+    assert heldout_figures([], {}, reference, 0.1) == {"pairs": 0}
+
+
+def test_heldout_single_answers_have_a_margin_and_no_accuracy() -> None:
+    """β = 0.1; the desirable answer's reward is 0.2, those of the two undesirable ones −0.3 and 0.1: 0.2 − (−0.1)."""
+    pairs = [TokenPair("a", (1,), (2,), ()), TokenPair("b", (1,), (), (3,)), TokenPair("c", (1,), (), (4,))]
+    policy = {"a": (-8.0, 0.0), "b": (0.0, -13.0), "c": (0.0, -9.0)}
+    reference = {"a": (-10.0, 0.0), "b": (0.0, -10.0), "c": (0.0, -10.0)}
+    found = heldout_figures(pairs, policy, reference, 0.1)
+    assert found["reward_margin"] == pytest.approx(0.3)
+    assert (found["logps_chosen"], found["logps_rejected"]) == (-8.0, -11.0)
+    assert "reward_accuracy" not in found
+    only = heldout_figures(pairs[:1], policy, reference, 0.1)
+    assert set(only) == {"pairs", "reward_chosen", "logps_chosen"}
+
+
+def test_a_steps_means_are_over_the_rows_that_have_the_figure() -> None:
+    pairs = [*PAIRS, TokenPair("c", (1,), (2,), ())]
+    columns = {"loss": torch.tensor([1.0, 2.0, 6.0]), "rewards/rejected": torch.tensor([0.5, 0.25, math.nan])}
+    rows = rows_by_id(pairs, columns)
+    assert rows["c"] == {"loss": 6.0}
+    assert means_of(rows.values()) == {"loss": 3.0, "rewards/rejected": 0.375}
+    broken = rows_by_id(PAIRS, {"loss": torch.tensor([1.0, math.nan])})
+    assert math.isnan(broken["b"]["loss"]), "of a pair it is no absence, and must be seen"
 
 
 def test_the_final_loss_is_the_mean_of_the_last_tenth() -> None:

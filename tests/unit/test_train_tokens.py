@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from raylign.records import Message, Pair
-from raylign.train.tokens import TokenPair, encode_pair, encode_pairs
+from raylign.train.tokens import TokenPair, encode_pair, encode_pairs, fit
 
 
 def pair(chosen: str, rejected: str, prompt: list[Message] | None = None, name: str = "p") -> Pair:
@@ -44,8 +44,8 @@ WITH_BOS = (
 )
 
 
-def encoded(example: Pair, tokenizer: Any, max_length: int = 100) -> TokenPair:
-    found = encode_pair(example, tokenizer, max_length)
+def encoded(example: Pair, tokenizer: Any) -> TokenPair:
+    found = encode_pair(example, tokenizer)
     assert isinstance(found, TokenPair), found
     return found
 
@@ -106,22 +106,24 @@ def test_what_cannot_be_used_is_dropped_and_counted(bundled_tokenizer: Any) -> N
         pair("  \n", "Red.", name="empty"),
         two_answers,
     ]
-    usable, dropped = encode_pairs(rows, bundled_tokenizer, max_length=100)
-    assert [found.id for found in usable] == ["good"]
-    assert dropped == {"too_long": 1, "same_tokens": 1, "empty_answer": 1, "not_one_answer": 1}
+    found = encode_pairs(rows, bundled_tokenizer, max_length=100)
+    assert [one.id for one in found.pairs] == ["good"]
+    assert found.dropped == {"too_long": 1, "same_tokens": 1, "empty_answer": 1, "not_one_answer": 1}
+    assert found.truncated == 0
 
 
 def test_the_longest_allowed_pair_is_kept_whole(bundled_tokenizer: Any) -> None:
     example = pair("Blue.", "The colour that I would name is red, I think.")
     found = encoded(example, bundled_tokenizer)
     exact = len(found.prompt_ids) + len(found.rejected_ids)
-    assert encode_pair(example, bundled_tokenizer, exact) == found
-    assert encode_pair(example, bundled_tokenizer, exact - 1) == "too_long"
+    assert found.length == exact
+    assert fit(found, exact, "drop", bundled_tokenizer) == found
+    assert fit(found, exact - 1, "drop", bundled_tokenizer) == "too_long"
 
 
 def test_a_template_that_refuses_a_conversation_is_a_reason(words_tokenizer: Any) -> None:
     words_tokenizer.chat_template = "{{ raise_exception('no') }}"
-    assert encode_pair(pair("blue", "red"), words_tokenizer, 100) == "template"
+    assert encode_pair(pair("blue", "red"), words_tokenizer) == "template"
 
 
 def test_a_cut_draft_is_not_trained_to_go_on_where_it_did_not_stop(bundled_tokenizer: Any) -> None:
@@ -131,3 +133,55 @@ def test_a_cut_draft_is_not_trained_to_go_on_where_it_did_not_stop(bundled_token
     assert cut.rejected_ids == whole.rejected_ids[:-1]
     assert cut.chosen_ids == whole.chosen_ids
     assert cut.chosen_ids[-1] == bundled_tokenizer.eos_token_id
+
+
+def test_a_long_prompt_is_cut_from_the_left_where_that_is_asked_for(words_tokenizer: Any) -> None:
+    words_tokenizer.chat_template = WITH_BOS
+    long = [Message(role="user", content="hello " * 30 + "Name a colour.")]
+    rows = [pair("blue", "red"), pair("blue", "red red", long), pair("red " * 40, "blue")]
+    found = encode_pairs(rows, words_tokenizer, 12, "left_truncate_prompt")
+    whole, cut = found.pairs
+    assert whole == encoded(rows[0], words_tokenizer)
+    assert cut.length == 12
+    assert words_tokenizer.decode(cut.prompt_ids) == "<s> hello hello hello Name a colour . <bot>"
+    assert (cut.chosen_ids, cut.rejected_ids) == ((7, 2), (6, 6, 2)), "answers are never cut"
+    assert (found.truncated, found.dropped) == (1, {"too_long": 1})
+    assert encode_pairs(rows, words_tokenizer, 12, "drop").dropped == {"too_long": 2}
+
+
+@pytest.mark.parametrize(("max_length", "prompt"), [(6, (1, 8, 9)), (5, (1, 9)), (4, None)])
+def test_behind_the_bos_at_least_one_token_of_the_prompt_is_left(
+    words_tokenizer: Any, max_length: int, prompt: tuple[int, ...] | None
+) -> None:
+    found = fit(TokenPair("p", (1, 6, 7, 8, 9), (2,), (3, 4, 5)), max_length, "left_truncate_prompt", words_tokenizer)
+    assert (found.prompt_ids if isinstance(found, TokenPair) else None) == prompt
+    without = fit(TokenPair("p", (6, 7, 8, 9), (2,), (3, 4, 5)), 4, "left_truncate_prompt", words_tokenizer)
+    assert isinstance(without, TokenPair)
+    assert without.prompt_ids == (9,)
+
+
+def test_a_single_answer_is_taken_where_the_objective_can_use_it(bundled_tokenizer: Any) -> None:
+    whole = pair("Blue.", "Red.")
+    desirable, undesirable = replace(whole, id="up", rejected=[]), replace(whole, id="down", chosen=[])
+    rows, found = (
+        [whole, desirable, undesirable, replace(whole, chosen=[], rejected=[])],
+        encoded(whole, bundled_tokenizer),
+    )
+    either = encode_pairs(rows, bundled_tokenizer, 100, needed=(False, False))
+    assert either.pairs == [
+        found,
+        TokenPair("up", found.prompt_ids, found.chosen_ids, ()),
+        TokenPair("down", found.prompt_ids, (), found.rejected_ids),
+    ]
+    assert either.dropped == {"not_one_answer": 1}
+    chosen_needed = encode_pairs(rows, bundled_tokenizer, 100, needed=(True, False))
+    assert [one.id for one in chosen_needed.pairs] == ["p", "up"]
+    assert chosen_needed.dropped == {"one_sided": 1, "not_one_answer": 1}
+    assert encode_pairs(rows, bundled_tokenizer, 100).dropped == {"one_sided": 2, "not_one_answer": 1}
+
+
+def test_a_cut_single_answer_has_no_end_of_turn(bundled_tokenizer: Any) -> None:
+    row = replace(pair("Blue.", "Red, because it is"), chosen=[], rejected_cut_off=True)
+    found = encode_pair(row, bundled_tokenizer, (False, False))
+    assert isinstance(found, TokenPair)
+    assert bundled_tokenizer.decode(found.rejected_ids) == "Red, because it is"
