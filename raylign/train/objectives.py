@@ -116,6 +116,17 @@ class Objective:
         each = {f"loss/{name}": losses_B.detach() for name, losses_B in terms.items()} if len(terms) > 1 else {}
         return {"loss": total, **each}
 
+    def preference_loss(self, means: Mapping[str, float]) -> float:
+        """The loss without its `sft` term, from the means of what `losses` gives; the whole of it where sft is all.
+
+        While the policy equals the reference it has a value that the objective says (1 for the APO losses), and what it
+        comes to says how well the preference is learned; the likelihood of the chosen answers has neither.
+        """
+        terms = [term for term in self.terms if term.name != "sft"]
+        if not terms or terms == list(self.terms):
+            return means["loss"]
+        return sum(term.weight * means[f"loss/{term.name}"] for term in terms)
+
 
 def _apo_zero(objective: Objective, logps: PairLogps, z_ref: float) -> torch.Tensor:
     """Raises the chosen and lowers the rejected: for a target model weaker than the chosen."""

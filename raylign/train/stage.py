@@ -30,8 +30,8 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
 
     Returns:
         `objective`, `steps`, `pairs`, `dropped` {reason: pairs of both splits}, `truncated` (pairs of both splits whose
-        prompt was cut), `loss_first` (mean loss of the first step), `loss_last` (mean loss of the last tenth of the
-        steps), `pairs_per_second` (over the steps alone), and `heldout` (`pairs`, `reward_accuracy`, `reward_margin`,
+        prompt was cut), `loss_first` (mean loss of the first step, without an `sft` term beside others), `loss_last` (the
+        same of the last tenth of the steps), `pairs_per_second` (over the steps alone), and `heldout` (`pairs`, `reward_accuracy`, `reward_margin`,
         rewards and log-probabilities after the last step).
 
     Raises:

@@ -43,7 +43,7 @@ class State:
     key: str
     """The reference key: a checkpoint of other weights or pairs is refused."""
     losses: list[float] = field(default_factory=list)
-    """Mean loss of each finished step."""
+    """Mean preference loss of each finished step: without its sft term, as `Objective.preference_loss` has it."""
     seconds: float = 0.0
     """Time spent in steps."""
     pairs: int = 0
@@ -140,10 +140,10 @@ class _Training:
         means = means_of(rows.values())
         if self.objective.needs_baseline:
             means["kl/z_ref"] = baseline
-        self.state.losses.append(means["loss"])
+        self.state.losses.append(self.objective.preference_loss(means))
         self.state.seconds += time.perf_counter() - started
         self.state.pairs += len(batch)
-        self.note("steps", step + 1, self.plan.steps, f"loss {means['loss']:.3f}")
+        self.note("steps", step + 1, self.plan.steps, f"loss {self.state.losses[-1]:.3f}")
         if (step + 1) % self.train.log_every == 0 or step == 0:
             speed = self.state.pairs / self.state.seconds
             norm = self.engine.gradient_norm

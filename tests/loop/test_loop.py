@@ -109,7 +109,7 @@ def test_training_started_at_the_reference_and_moved(summary: dict[str, Any], lo
     first = next(line for line in lines if line["stage"] == "train" and "loss" in line)
     assert first["loss/apo_zero"] == pytest.approx(1.0, abs=0.02)
     assert first["loss"] == pytest.approx(first["loss/apo_zero"] + 4 * first["loss/sft"], rel=1e-5)
-    assert summary["train"]["loss_first"] == pytest.approx(first["loss"], rel=1e-5)
+    assert summary["train"]["loss_first"] == pytest.approx(first["loss/apo_zero"], rel=1e-5)
     assert summary["train"]["steps"] >= 2
     assert 0 <= summary["heldout"]["reward_accuracy"] <= 1
 

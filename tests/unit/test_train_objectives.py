@@ -300,3 +300,11 @@ def test_metrics_that_need_a_missing_answer_are_no_number() -> None:
         "logps/rejected": rejected_alone,
         "kl/rejected": rejected_alone,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("apo_zero + 4·sft", 1.0), ("2·apo_zero + sft + dpo", 2.7), ("sft", 9.0), ("dpo", 9.0)]
+)
+def test_the_preference_loss_is_the_sum_without_sft_beside_others(text: str, expected: float) -> None:
+    means = {"loss": 9.0, "loss/apo_zero": 1.0, "loss/sft": 2.0, "loss/dpo": 0.7}
+    assert Objective(parse_objective(text), beta=0.1).preference_loss(means) == pytest.approx(expected)
