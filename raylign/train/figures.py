@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from raylign.train.objectives import PairLogps, pair_metrics
+from raylign.train.objectives import PairLogps, pair_losses, pair_metrics
 from raylign.train.reference import AnswerLogps
 
 _HELDOUT_NAMES = {
@@ -20,15 +20,16 @@ _HELDOUT_NAMES = {
 
 
 def heldout_figures(
-    policy: Mapping[str, AnswerLogps], reference: Mapping[str, AnswerLogps], beta: float
+    policy: Mapping[str, AnswerLogps], reference: Mapping[str, AnswerLogps], objective: str, beta: float
 ) -> dict[str, float | int]:
-    """Means over the held-out pairs: reward accuracy, margin, rewards and log-probabilities; only `pairs` for none."""
+    """Means over the held-out pairs: loss, reward accuracy and margin, rewards, log-probabilities; `pairs` for none."""
     if not policy:
         return {"pairs": 0}
     ids = list(policy)
     columns = [[logps[id_][side] for id_ in ids] for logps in (policy, reference) for side in (0, 1)]
-    metrics = pair_metrics(PairLogps(*(torch.tensor(column) for column in columns)), beta)
-    return {"pairs": len(ids), **{_HELDOUT_NAMES[name]: float(values.mean()) for name, values in metrics.items()}}
+    logps = PairLogps(*(torch.tensor(column) for column in columns))
+    means = {_HELDOUT_NAMES[name]: float(values.mean()) for name, values in pair_metrics(logps, beta).items()}
+    return {"pairs": len(ids), "loss": float(pair_losses(objective, logps, beta).mean()), **means}
 
 
 def final_loss(losses: Sequence[float]) -> float:

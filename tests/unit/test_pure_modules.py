@@ -34,7 +34,7 @@ WITHOUT_TORCH = [
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures")),
-    *(f"raylign.train.{name}" for name in ("attention", "policy")),
+    *(f"raylign.train.{name}" for name in ("attention", "policy", "random_state")),
 ]
 
 

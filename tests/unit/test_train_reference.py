@@ -81,12 +81,16 @@ def test_a_loss_that_is_no_number_names_its_pair(bad: float) -> None:
 
 
 def test_heldout_figures_by_hand() -> None:
-    """β = 0.1; a: rewards 0.1 · (2, −3), b: 0.1 · (−1, 1). Margins 0.5 and −0.2; one of two pairs is won."""
+    """β = 0.1; a: rewards 0.1 · (2, −3), b: 0.1 · (−1, 1). Margins 0.5 and −0.2; one of two pairs is won.
+
+    APO-zero: 1 − σ(0.2) + σ(−0.3) = 0.875723 and 1 − σ(−0.1) + σ(0.1) = 1.049958.
+    """
     policy = {"a": (-8.0, -13.0), "b": (-6.0, -4.0)}
     reference = {"a": (-10.0, -10.0), "b": (-5.0, -5.0), "unused": (0.0, 0.0)}
-    assert heldout_figures(policy, reference, 0.1) == pytest.approx(
+    assert heldout_figures(policy, reference, "apo_zero", 0.1) == pytest.approx(
         {
             "pairs": 2,
+            "loss": 0.9628409,
             "reward_accuracy": 0.5,
             "reward_margin": 0.15,
             "reward_chosen": 0.05,
@@ -95,7 +99,7 @@ def test_heldout_figures_by_hand() -> None:
             "logps_rejected": -8.5,
         }
     )
-    assert heldout_figures({}, reference, 0.1) == {"pairs": 0}
+    assert heldout_figures({}, reference, "apo_zero", 0.1) == {"pairs": 0}
 
 
 def test_the_final_loss_is_the_mean_of_the_last_tenth() -> None:
