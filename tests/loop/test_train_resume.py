@@ -1,0 +1,76 @@
+"""Training that is killed, goes on and changes its number of workers, against a run that nothing disturbed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from training_run import Killer, checkpoint_tensors, metrics, prepare, starts, steps, train, write_pairs
+
+from raylign.errors import TrainingError
+from raylign.screen import Screen
+from raylign.train.stage import run
+
+pytestmark = pytest.mark.loop
+
+
+def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
+    one_worker: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    killer = Killer(tmp_path, [10])
+    train(tmp_path, tiny_model)
+    assert killer.killed_at, "the run ended before the worker could be killed"
+    first, second = starts(tmp_path)
+    assert first["step"] == 0
+    assert 4 <= second["step"] <= killer.killed_at[0] + 1  # from a checkpoint; the newest may not have been whole
+    assert second["step"] % 4 == 0
+    assert first["workers"][0]["pid"] != second["workers"][0]["pid"]
+    expected, found = checkpoint_tensors(one_worker, 42), checkpoint_tensors(tmp_path, 42)
+    assert len(expected) == 3 * len([name for name in expected if name.startswith("master/")]) > 0
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert {step: line["loss"] for step, line in steps(tmp_path).items()} == {
+        step: line["loss"] for step, line in steps(one_worker).items()
+    }
+
+
+def test_a_run_that_changes_workers_and_zero_stage_takes_the_same_steps(
+    one_worker: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """One worker, then two that shard everything, then one: ended twice, and started again on the same folder."""
+    for workers, stage, kill in ((1, 1, [10]), (2, 3, [8]), (1, 2, [])):
+        settings = [f"train.workers={workers}", f"train.zero_stage={stage}", "train.max_failures=0"]
+        killer = Killer(tmp_path, [*kill])
+        if kill:
+            with pytest.raises(TrainingError, match="training failed"):
+                train(tmp_path, tiny_model, *settings)
+            killer.thread.join(10)
+        else:
+            figures = train(tmp_path, tiny_model, *settings)
+    assert [len(start["workers"]) for start in starts(tmp_path)] == [1, 2, 1]
+    begun = [start["step"] for start in starts(tmp_path)]
+    assert 0 == begun[0] < begun[1] < begun[2] < 42
+    expected, found = steps(one_worker), steps(tmp_path)
+    assert sorted(found) == list(range(1, 43))
+    for step, line in expected.items():
+        assert found[step]["loss"] == pytest.approx(line["loss"], abs=1e-4), step
+    assert figures["steps"] == 42
+
+
+def test_the_best_checkpoint_is_exported_and_described(one_worker: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """A rate that wrecks the model in its last steps: the margin is best before, and that is what leaves the run."""
+    figures = train(tmp_path, tiny_model, "train.epochs=4", "train.keep_best=loss", "train.checkpoints_kept=1")
+    by_step = {line["step"]: line for line in metrics(tmp_path) if line.get("event") == "heldout"}
+    best = min(by_step, key=lambda step: (by_step[step]["loss"], step))
+    assert sorted(by_step) == [4, 8, 12]
+    assert figures["exported_step"] == best
+    assert figures["heldout"]["loss"] == pytest.approx(by_step[best]["loss"], rel=1e-5)
+
+
+def test_a_checkpoint_of_another_run_is_refused(one_worker: Path, tiny_model: Path, tmp_path: Path) -> None:
+    config, folder = prepare(tmp_path, tiny_model)
+    write_pairs(tmp_path / "pairs", "train", 1)
+    shutil.copytree(one_worker / "train" / "ray", tmp_path / "train" / "ray")
+    with pytest.raises(TrainingError, match="trained on other pairs or from another model"):
+        run(config, folder, Screen())
+    folder.close()
+    assert not (tmp_path / "checkpoint").exists()
