@@ -59,7 +59,7 @@ def put_tensors(engine: Any, read: Reader, optimizer_steps: int) -> None:
         with torch.no_grad(), GatheredParameters([parameter], modifier_rank=0, enabled=zero3):
             if not zero3 or dist.get_rank() == 0:
                 parameter.copy_(read(MASTER, name))
-    _set_steps(engine.optimizer.optimizer, optimizer_steps)
+    set_steps(engine.optimizer.optimizer, optimizer_steps)
 
 
 def _set(parameter: torch.nn.Parameter, part: str, whole: torch.Tensor) -> None:
@@ -87,7 +87,8 @@ def optimizer_steps(engine: Any) -> int:
     return int(counted[0]) if counted else 0
 
 
-def _set_steps(optimizer: Any, steps: int) -> None:
+def set_steps(optimizer: Any, steps: int) -> None:
+    """Make an optimizer go on as after so many steps; its moments are set apart from that."""
     for holder in (*optimizer.state.values(), *optimizer.param_groups):
         if "step" in holder:
             holder["step"] = torch.full_like(holder["step"], steps) if torch.is_tensor(holder["step"]) else steps

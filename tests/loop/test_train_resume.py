@@ -33,6 +33,30 @@ def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
     }
 
 
+def test_the_cpu_optimizer_goes_on_at_any_step_as_if_it_had_never_stopped() -> None:
+    """Its powers of beta are products in fp32; `pow`, which it takes after a jump, differs at most of these steps."""
+    from deepspeed.ops.adam import DeepSpeedCPUAdam
+
+    from raylign.train.zero_state import set_steps
+
+    def stepped(optimizer: DeepSpeedCPUAdam, weight: torch.nn.Parameter, first: int, last: int) -> None:
+        for step in range(first, last):
+            weight.grad = torch.full_like(weight, 0.1 + step % 7)
+            optimizer.step()
+
+    whole = torch.nn.Parameter(torch.linspace(-1, 1, 64))
+    stepped(DeepSpeedCPUAdam([whole]), whole, 0, 40)
+    for stop in range(1, 40):
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 64))
+        before = DeepSpeedCPUAdam([weight])
+        stepped(before, weight, 0, stop)
+        after = DeepSpeedCPUAdam([weight])
+        after.state[weight] = {**before.state[weight], "step": 0}
+        set_steps(after, stop)
+        stepped(after, weight, stop, 40)
+        assert torch.equal(weight, whole), f"stopped after step {stop}"
+
+
 def test_a_run_that_changes_workers_and_zero_stage_takes_the_same_steps(
     one_worker: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
