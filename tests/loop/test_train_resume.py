@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from training_run import Killer, checkpoint_tensors, metrics, prepare, starts, steps, train, write_pairs
 
 from raylign.errors import TrainingError
@@ -80,14 +81,19 @@ def test_a_run_that_changes_workers_and_zero_stage_takes_the_same_steps(
     assert figures["steps"] == 42
 
 
-def test_the_best_checkpoint_is_exported_and_described(one_worker: Path, tiny_model: Path, tmp_path: Path) -> None:
-    """A rate that wrecks the model in its last steps: the margin is best before, and that is what leaves the run."""
-    figures = train(tmp_path, tiny_model, "train.epochs=4", "train.keep_best=loss", "train.checkpoints_kept=1")
+def test_the_best_checkpoint_is_exported_and_described(ray_cluster: None, tiny_model: Path, tmp_path: Path) -> None:
+    """At a rate so high that the loss jumps about; of Ray's checkpoints only the best and the last are left."""
+    settings = ["train.epochs=6", "train.learning_rate=0.03", "train.keep_best=loss", "train.checkpoints_kept=1"]
+    figures = train(tmp_path, tiny_model, *settings)
     by_step = {line["step"]: line for line in metrics(tmp_path) if line.get("event") == "heldout"}
-    best = min(by_step, key=lambda step: (by_step[step]["loss"], step))
-    assert sorted(by_step) == [4, 8, 12]
+    assert sorted(by_step) == [4, 8, 12, 16, 18]
+    best = min(by_step, key=lambda step: (by_step[step]["loss"], -step))
     assert figures["exported_step"] == best
     assert figures["heldout"]["loss"] == pytest.approx(by_step[best]["loss"], rel=1e-5)
+    assert {path.name for path in (tmp_path / "train" / "ray").glob("step-*")} == {f"step-{best:08d}", "step-00000018"}
+    masters = checkpoint_tensors(tmp_path, best)
+    for name, weights in load_file(tmp_path / "checkpoint" / "model.safetensors").items():
+        assert torch.equal(weights, masters[f"master/model.{name}"].to(torch.bfloat16)), name
 
 
 def test_a_checkpoint_of_another_run_is_refused(one_worker: Path, tiny_model: Path, tmp_path: Path) -> None:
