@@ -67,9 +67,10 @@ def train(path: Path, model: Path, *overrides: str, pairs: int = 10) -> dict[str
 
 
 def metrics(path: Path) -> list[dict[str, Any]]:
-    """What the run has logged so far."""
+    """What the run has logged so far, a line that is just being written apart."""
     file = path / "metrics.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def steps(path: Path) -> dict[int, dict[str, Any]]:
