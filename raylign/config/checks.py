@@ -44,7 +44,8 @@ def _check_fields(section: Any, prefix: str) -> None:
 
 def _check_allowed(key: str, value: Any, allowed: tuple[Any, ...] | None) -> None:
     if allowed is not None and value not in allowed:
-        raise ConfigError(f"{key} is {value!r}", f"allowed: {', '.join(str(choice) for choice in allowed)}")
+        words = ("null" if choice is None else str(choice) for choice in allowed)
+        raise ConfigError(f"{key} is {value!r}", f"allowed: {', '.join(words)}")
 
 
 def _check_bounds(key: str, value: float, bounds: dict[str, Any]) -> None:
@@ -181,6 +182,12 @@ def _check_train(config: LoopConfig) -> None:
             f"train.batch_size is {train.batch_size} with train.workers {train.workers} "
             f"and train.micro_batch_size {train.micro_batch_size}",
             f"it must be a multiple of workers × micro_batch_size = {step}",
+        )
+    if train.workers_max is not None and not train.workers <= train.workers_max <= train.batch_size:
+        raise ConfigError(
+            f"train.workers_max is {train.workers_max} with train.workers {train.workers} "
+            f"and train.batch_size {train.batch_size}",
+            "it must not be below train.workers, nor above train.batch_size, which leaves some without a pair",
         )
     if train.offload_optimizer and train.gpus_per_worker == 0:
         raise ConfigError(

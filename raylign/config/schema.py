@@ -10,6 +10,7 @@ from typing import Any
 
 TRUNCATIONS = ("drop", "left_truncate_prompt")
 SOURCES = ("clair", "judge", "offpolicy", "stronger")
+HELDOUT_METRICS = ("reward_accuracy", "reward_margin", "loss")
 FILTERS = (
     *("empty", "cut_off", "identical", "marker_leak", "alludes", "refusal", "repetitive", "too_short", "too_long"),
     *("jaccard", "levenshtein", "shared_prefix", "language_change", "near_duplicate"),
@@ -244,13 +245,18 @@ class TrainConfig:
     truncation: str = field(default="drop", metadata={"allowed": TRUNCATIONS})
     """What becomes of a pair with a longer side: `drop` leaves it out; `left_truncate_prompt` cuts its prompt from the
     left, but for a BOS, and leaves it out only where its answers alone are too long. Either way it is counted."""
-    workers: int = field(default=1, metadata={"low": 1})
-    """Training processes."""
-    cpus_per_worker: float = field(default=2.0, metadata={"above": 0.0})
+    workers: int = field(default=1, metadata=_OPERATION | {"low": 1})
+    """Training processes; the fewest where `workers_max` allows for more."""
+    workers_max: int | None = field(default=None, metadata=_OPERATION | {"low": 1})
+    """Most training processes: the run grows and shrinks with the cluster, from its newest checkpoint, on the same
+    batches; null for `workers`, always."""
+    resize_seconds: float = field(default=60.0, metadata=_OPERATION | {"above": 0.0})
+    """Time between looks whether the cluster has room for more workers, where `workers_max` allows for them."""
+    cpus_per_worker: float = field(default=2.0, metadata=_OPERATION | {"above": 0.0})
     """Logical CPUs reserved per worker."""
     gpus_per_worker: int = field(default=0, metadata={"low": 0, "high": 1})
     """1 trains on GPUs through NCCL, 0 on CPU through gloo."""
-    zero_stage: int = field(default=1, metadata={"allowed": (1, 2, 3)})
+    zero_stage: int = field(default=1, metadata=_OPERATION | {"allowed": (1, 2, 3)})
     """DeepSpeed ZeRO stage: what is sharded over workers (1 optimizer, 2 and gradients, 3 and parameters)."""
     offload_optimizer: bool = False
     """GPU only: keep optimizer state in host memory (on CPU it is there anyway)."""
@@ -258,16 +264,19 @@ class TrainConfig:
     """Compute type; bf16 keeps fp32 master weights."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
-    log_every: int = field(default=5, metadata={"low": 1})
+    log_every: int = field(default=5, metadata=_OPERATION | {"low": 1})
     """Steps between lines of training metrics."""
     evaluate_every: int = field(default=20, metadata={"low": 1})
     """Steps between held-out evaluations; one always runs at the end."""
     checkpoint_every: int = field(default=50, metadata={"low": 1})
     """Steps between checkpoints."""
-    checkpoints_kept: int = field(default=2, metadata={"low": 1})
-    """Checkpoints kept on disk."""
-    max_failures: int = field(default=3, metadata={"low": 0})
-    """Times training restarts from its last checkpoint after losing a worker."""
+    checkpoints_kept: int = field(default=2, metadata=_OPERATION | {"low": 1})
+    """Checkpoints kept on disk, besides the newest where `keep_best` keeps better ones; 12 bytes a parameter each."""
+    keep_best: str | None = field(default=None, metadata={"allowed": (None, *HELDOUT_METRICS)})
+    """Export the checkpoint with the best of this held-out figure, and evaluate at each; null exports the last step."""
+    max_failures: int = field(default=3, metadata=_OPERATION | {"low": 0})
+    """Times training restarts from its last checkpoint after losing a worker; a node that Ray takes away after notice
+    does not count."""
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The training section of the configuration in DeepSpeed's own words; pure."""
 
+import math
 from typing import Any
 
 from raylign.config.schema import TrainConfig
@@ -7,8 +8,8 @@ from raylign.config.schema import TrainConfig
 _NEVER = 1_000_000_000
 
 
-def deepspeed_config(train: TrainConfig) -> dict[str, Any]:
-    """The configuration dictionary for `deepspeed.initialize`.
+def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
+    """The configuration dictionary for `deepspeed.initialize` with so many workers.
 
     The optimizer is offloaded on CPU too: it is there anyway, and only so does DeepSpeed take its own CPU AdamW, which
     is several times faster than torch's. The learning rate is set before every step from `raylign.train.schedule`.
@@ -20,9 +21,8 @@ def deepspeed_config(train: TrainConfig) -> dict[str, Any]:
     if train.zero_stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
     return {
-        "train_batch_size": train.batch_size,
         "train_micro_batch_size_per_gpu": train.micro_batch_size,
-        "gradient_accumulation_steps": accumulation_steps(train),
+        "gradient_accumulation_steps": accumulation_steps(train, workers),
         "gradient_clipping": train.max_gradient_norm,
         "optimizer": {
             "type": "AdamW",
@@ -40,6 +40,10 @@ def deepspeed_config(train: TrainConfig) -> dict[str, Any]:
     }
 
 
-def accumulation_steps(train: TrainConfig) -> int:
-    """Micro-batches a worker passes through the model for one optimizer step."""
-    return train.batch_size // (train.workers * train.micro_batch_size)
+def accumulation_steps(train: TrainConfig, workers: int) -> int:
+    """Micro-batches each of so many workers passes through the model for one optimizer step.
+
+    The global batch is `train.batch_size` whatever the number of workers: where it does not divide among them, some
+    micro-batches are short (`raylign.train.order.share`).
+    """
+    return math.ceil(train.batch_size / (workers * train.micro_batch_size))

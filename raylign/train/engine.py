@@ -1,8 +1,7 @@
-"""The DeepSpeed engine around the policy: start, scoring over all workers, saving and restoring. This acts."""
+"""The DeepSpeed engine around the policy: start, scoring over all workers, its state in and out. This acts."""
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -10,16 +9,16 @@ import torch
 import torch.distributed as dist
 
 from raylign.config.schema import LoopConfig
-from raylign.errors import TrainingError
-from raylign.train.deepspeed_config import deepspeed_config
+from raylign.errors import RaylignError, TrainingError
+from raylign.train.checkpoint import SavedCheckpoint, Share
+from raylign.train.deepspeed_config import accumulation_steps, deepspeed_config
 from raylign.train.model_loading import load_model, why_not_shared
 from raylign.train.packing import Batch, pack
 from raylign.train.policy import Policy
+from raylign.train.random_state import random_state, set_random_state
 from raylign.train.reference import AnswerLogps
 from raylign.train.threads import threads_per_worker
 from raylign.train.tokens import TokenPair
-
-_TAG = "state"
 
 
 class Engine:
@@ -34,15 +33,16 @@ class Engine:
 
         deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo")
         torch.manual_seed(config.seed)
+        self.rank, self.workers = dist.get_rank(), dist.get_world_size()
+        self.micro_batches = accumulation_steps(config.train, self.workers)
         policy = Policy(load_model(model, config))
         self.reason_padded = why_not_shared(policy.model)
         self.engine, *_ = deepspeed.initialize(
             model=policy,
             model_parameters=[parameter for parameter in policy.parameters() if parameter.requires_grad],
-            config=deepspeed_config(config.train),
+            config=deepspeed_config(config.train, self.workers),
         )
         self.engine.train()
-        self.rank, self.workers = dist.get_rank(), dist.get_world_size()
         self.micro_batch_size = config.train.micro_batch_size
         self.zero_stage = config.train.zero_stage
 
@@ -100,23 +100,54 @@ class Engine:
         dist.all_gather_object(values, value)
         return values
 
-    def save(self, folder: Path, state: dict[str, Any]) -> None:
-        """Write this worker's part of weights and optimizer, with what the caller keeps beside them."""
-        self.engine.save_checkpoint(str(folder), tag=_TAG, client_state={"raylign": state})
+    def share(self, trainer: dict[str, Any]) -> Share:
+        """This worker's part of a checkpoint, copied: the next step may change what it was taken from.
 
-    def restore(self, folder: Path) -> dict[str, Any]:
-        """Take up the weights and optimizer of a checkpoint; returns what the caller kept beside them.
+        Args:
+            trainer: what the caller keeps beside weights and optimizer, as JSON.
+        """
+        from raylign.train.zero_state import optimizer_steps, take_tensors
+
+        tensors = take_tensors(self.engine, self.rank, self.workers)
+        return Share(self.rank, self.workers, tensors, random_state(), optimizer_steps(self.engine), trainer)
+
+    def restore(self, saved: SavedCheckpoint, pairs: Sequence[TokenPair]) -> None:
+        """Take up weights, optimizer and random generators, of whatever number of workers and ZeRO stage.
+
+        Args:
+            pairs: something to pass through the model, for a step without effect that makes the optimizer's state.
 
         Raises:
-            TrainingError: the checkpoint is not whole, or was written by another number of workers.
+            TrainingError: the checkpoint does not fit the model; on every worker, whichever found it.
         """
-        path, client = self.engine.load_checkpoint(str(folder), tag=_TAG)
-        if path is None or "raylign" not in client:
-            raise TrainingError(
-                f"checkpoint {folder} cannot be restored", "delete the run's train folder and run again"
-            )
-        state: dict[str, Any] = client["raylign"]
-        return state
+        from raylign.train.zero_state import full_shape, put_tensors, trained_parameters
+
+        shapes = {name: full_shape(value) for name, value in trained_parameters(self.engine).items()}
+        self._agree(saved, shapes)
+        self._step_without_effect(pairs)
+        with saved.tensors(shapes) as read:
+            put_tensors(self.engine, read, saved.optimizer_steps)
+        if (drawn := saved.random(self.rank)) is not None:
+            set_random_state(drawn)
+
+    def _agree(self, saved: SavedCheckpoint, shapes: dict[str, torch.Size]) -> None:
+        """Refuse on all workers what one of them cannot read; the others would wait for it for ever."""
+        found = None
+        try:
+            with saved.tensors(shapes):
+                pass
+        except RaylignError as error:
+            found = (error.message, error.cure)
+        for refusal in self.gather(found):
+            if refusal is not None:
+                raise TrainingError(*refusal)
+
+    def _step_without_effect(self, pairs: Sequence[TokenPair]) -> None:
+        self.set_learning_rate(0.0)
+        for _ in range(self.micro_batches):
+            chosen_B, rejected_B = self.engine(self.batch(pairs))
+            self.engine.backward((chosen_B.sum() + rejected_B.sum()) * 0.0, scale_wrt_gas=False)
+            self.engine.step()
 
     def model_and_state(self) -> tuple[Any, dict[str, torch.Tensor] | None]:
         """The Hugging Face model, and its whole weights by name on rank 0 (None elsewhere under ZeRO-3)."""

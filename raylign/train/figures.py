@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from raylign.train.objectives import PairLogps, pair_metrics
+from raylign.train.objectives import Objective, PairLogps, pair_metrics
 from raylign.train.reference import AnswerLogps
 from raylign.train.tokens import TokenPair
 
@@ -24,21 +24,22 @@ def heldout_figures(
     pairs: Sequence[TokenPair],
     policy: Mapping[str, AnswerLogps],
     reference: Mapping[str, AnswerLogps],
-    beta: float,
+    objective: Objective,
 ) -> dict[str, float | int]:
-    """Means over the held-out rows: reward accuracy, margin, rewards and log-probabilities; only `pairs` for none.
+    """Means over the held-out rows: loss, reward accuracy, margin, rewards, log-probabilities; only `pairs` for none.
 
     The margin is the chosen answers' mean reward less the rejected ones'. What no row has, such as the accuracy of
-    single answers, is left out.
+    single answers, is left out. The loss is the whole objective's, that of `kto` with its baseline at 0.
     """
     if not pairs:
         return {"pairs": 0}
     scores = torch.tensor([policy[pair.id] for pair in pairs])
-    metrics = pair_metrics(PairLogps.of(pairs, scores[:, 0], scores[:, 1], reference), beta)
+    logps = PairLogps.of(pairs, scores[:, 0], scores[:, 1], reference)
+    metrics = pair_metrics(logps, objective.beta)
     means = {name: float(values.nanmean()) for name, values in metrics.items() if name in _HELDOUT_NAMES}
     means["rewards/margins"] = means["rewards/chosen"] - means["rewards/rejected"]
     named = {_HELDOUT_NAMES[name]: value for name, value in means.items() if not math.isnan(value)}
-    return {"pairs": len(pairs), **named}
+    return {"pairs": len(pairs), "loss": float(objective.losses(logps)["loss"].mean()), **named}
 
 
 def rows_by_id(pairs: Sequence[TokenPair], columns: Mapping[str, torch.Tensor]) -> dict[str, dict[str, float]]:

@@ -5,8 +5,8 @@ On a cluster the run folder lies on storage that the driver and all workers shar
     <run>/train/tokens/{train,heldout}.parquet   the pairs as token ids, written by the driver
     <run>/train/reference-<key>.parquet          reference log-probabilities, written by rank 0
     <run>/train/progress.json                    how far it is, rewritten by rank 0 at every step
-    <run>/train/ray/                             Ray Train's checkpoints
-    <run>/metrics.jsonl                          a line every `log_every` steps, every evaluation, every (re)start
+    <run>/train/ray/step-<steps>/                checkpoints (`raylign.train.checkpoint`), kept and dropped by Ray Train
+    <run>/metrics.jsonl                          a line every `log_every` steps, evaluation, checkpoint and (re)start
     <run>/checkpoint/                            the aligned model
 """
 
@@ -20,6 +20,9 @@ import pyarrow.parquet as pq
 from raylign.config.schema import LoopConfig
 from raylign.parts import write_table
 from raylign.train.tokens import TokenPair
+
+CHECKPOINTS = "ray"
+"""Name of the run in Ray Train, and so of its folder."""
 
 _TOKENS = pa.schema(
     [("id", pa.string())] + [(name, pa.list_(pa.int32())) for name in ("prompt_ids", "chosen_ids", "rejected_ids")]
@@ -45,6 +48,11 @@ class Job:
     def progress_path(self) -> Path:
         """Where rank 0 says how far it is: {"phase", "done", "total", "note"}."""
         return self.folder / "progress.json"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Ray Train's own folder: what it knows of the run, and a folder for each checkpoint."""
+        return self.folder / CHECKPOINTS
 
     @property
     def export_path(self) -> Path:

@@ -17,7 +17,7 @@ from raylign.records import Pair
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen, StageProgress
-from raylign.train.job import Job
+from raylign.train.job import CHECKPOINTS, Job
 from raylign.train.tokens import encode_pairs
 
 _POLL_SECONDS = 0.5
@@ -26,13 +26,15 @@ _POLL_SECONDS = 0.5
 def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
     """Train on the run's pairs and write the aligned model to `checkpoint` in the run folder.
 
-    Ray is initialised by the caller. A run that was stopped goes on from its newest checkpoint.
+    Ray is initialised by the caller. A run that was stopped goes on from its newest checkpoint, on the same number of
+    workers with the same bits as if it had not been stopped.
 
     Returns:
-        `objective`, `steps`, `pairs`, `dropped` {reason: pairs of both splits}, `truncated` (pairs of both splits whose
-        prompt was cut), `loss_first` (mean loss of the first step, without an `sft` term beside others), `loss_last` (the
-        same of the last tenth of the steps), `pairs_per_second` (over the steps alone), and `heldout` (`pairs`, `reward_accuracy`, `reward_margin`,
-        rewards and log-probabilities after the last step).
+        `objective`, `steps`, `exported_step` (the last, or the best by `train.keep_best`), `pairs`, `dropped` {reason:
+        pairs of both splits}, `truncated` (pairs of both splits whose prompt was cut), `loss_first` (mean loss of the
+        first step, without an `sft` term beside others), `loss_last` (the same of the last tenth of the steps),
+        `pairs_per_second` (over the steps alone), and `heldout` (`pairs`, `loss`, `reward_accuracy`, `reward_margin`,
+        rewards and log-probabilities of the exported model).
 
     Raises:
         InputError: no pairs where they should be, or none that can be used.
@@ -90,6 +92,11 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
                 f"too_long: raise train.max_length, now {longest}; one_sided: take {' or '.join(UNPAIRED)}; "
                 "else look at the pairs",
             )
+        if split == "heldout" and not encoded.pairs and train.keep_best:
+            raise InputError(
+                f"no held-out pairs in {pairs_folder / split} while train.keep_best is {train.keep_best!r}",
+                "hold prompts out with prompts.heldout_share, or set train.keep_best=null",
+            )
         job.save_tokens(split, encoded.pairs)
     return {"dropped": dict(dropped), "truncated": truncated}
 
@@ -122,6 +129,7 @@ def _trainer(job: Job) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig
     from ray.train.torch import TorchTrainer
 
+    from raylign.train.saving import LOWER_IS_BETTER
     from raylign.train.worker import train_worker
 
     train = job.config.train
@@ -130,10 +138,14 @@ def _trainer(job: Job) -> Any:
         train_loop_config={"job": job},
         scaling_config=_scaling(train),
         run_config=RunConfig(
-            name="ray",
+            name=CHECKPOINTS,
             storage_path=str(job.folder),
             failure_config=FailureConfig(max_failures=train.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=train.checkpoints_kept),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=train.checkpoints_kept,
+                checkpoint_score_attribute=train.keep_best,
+                checkpoint_score_order="min" if train.keep_best in LOWER_IS_BETTER else "max",
+            ),
         ),
     )
 
@@ -144,7 +156,12 @@ def _scaling(train: TrainConfig) -> Any:
     resources = {"CPU": train.cpus_per_worker}
     if train.gpus_per_worker:
         resources["GPU"] = train.gpus_per_worker
-    return ScalingConfig(num_workers=train.workers, use_gpu=train.gpus_per_worker > 0, resources_per_worker=resources)
+    return ScalingConfig(
+        num_workers=(train.workers, train.workers_max) if train.workers_max else train.workers,
+        elastic_resize_monitor_interval_s=train.resize_seconds,
+        use_gpu=train.gpus_per_worker > 0,
+        resources_per_worker=resources,
+    )
 
 
 def _explain(error: BaseException, job: Job) -> BaseException:

@@ -2,10 +2,8 @@
 
 import os
 import socket
-import tempfile
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -14,7 +12,6 @@ from raylign.errors import RaylignError, TrainingError
 from raylign.model import resolve_model
 from raylign.run_folder import RunFolder, write_json
 from raylign.train.baseline import mismatched, z_ref
-from raylign.train.deepspeed_config import accumulation_steps
 from raylign.train.engine import Engine
 from raylign.train.export import export_model
 from raylign.train.figures import final_loss, heldout_figures, means_of, rounded, rows_by_id
@@ -32,6 +29,7 @@ from raylign.train.reference import (
     save_reference,
     weights_fingerprint,
 )
+from raylign.train.saving import Checkpoints
 from raylign.train.schedule import learning_rate
 from raylign.train.tokens import TokenPair
 
@@ -70,6 +68,7 @@ class _Training:
         self.note("loading", 0, self.plan.steps)
         self.model = resolve_model(job.model)
         self.engine = Engine(self.model, job.config, ray.train.get_context().get_local_world_size())
+        self.checkpoints = Checkpoints(self.engine, job.checkpoints_folder)
         self.objective = Objective.of(self.train)
         self.mismatched = mismatched(self.pairs) if self.objective.needs_baseline else []
         weights = weights_fingerprint(weights_folder(self.model)) if self.engine.rank == 0 else ""
@@ -87,26 +86,48 @@ class _Training:
             layout_reason=self.engine.reason_padded or "",
             workers=self.engine.gather({"host": socket.gethostname(), "pid": os.getpid()}),
         )
-        for step in range(len(self.state.losses), self.plan.steps):
+        begun = len(self.state.losses)
+        for step in range(begun, self.plan.steps):
             self.step(step)
-            done = step + 1
-            if done == self.plan.steps:
-                break
-            if done % self.train.evaluate_every == 0:
-                self.evaluate(done)
-            if done % self.train.checkpoint_every == 0:
-                self.checkpoint(done)
+            if step + 1 < self.plan.steps:
+                self.after_step(step + 1)
         heldout = self.evaluate(self.plan.steps)
+        if begun < self.plan.steps:  # a run that is stopped from here on has nothing to do again
+            self.checkpoint(self.plan.steps, heldout)
+        exported, heldout = self.choose(heldout)
         self.export()
         return {
             "objective": str(self.objective),
             "steps": self.plan.steps,
+            "exported_step": exported,
             "pairs": len(self.pairs),
             "loss_first": self.state.losses[0],
             "loss_last": final_loss(self.state.losses),
             "pairs_per_second": self.state.pairs / self.state.seconds,
             "heldout": rounded(heldout),
         }
+
+    def after_step(self, done: int) -> None:
+        """Evaluate and save where it is time to; a node's notice is answered at once, without an evaluation."""
+        noticed = self.checkpoints.due_to_notice()
+        due = done % self.train.checkpoint_every == 0
+        figures: dict[str, float | int] = {}
+        if done % self.train.evaluate_every == 0 or (due and self.train.keep_best):
+            figures = self.evaluate(done)
+        if due or noticed:
+            self.checkpoint(done, figures)
+
+    def choose(self, heldout: dict[str, float | int]) -> tuple[int, dict[str, Any]]:
+        """The step whose weights are exported, taken up again if it is not the last, and its held-out figures."""
+        self.checkpoints.settled()
+        metric = self.train.keep_best
+        if metric is None:
+            return self.plan.steps, heldout
+        saved, figures = self.checkpoints.best(metric)
+        step = int(figures["step"])
+        if step != self.plan.steps:
+            self.engine.restore(saved, self.pairs[:1])
+        return step, {name: figures[name] for name in heldout}
 
     def find_reference(self, pairs: list[TokenPair]) -> tuple[str, dict[str, AnswerLogps]]:
         """The key of these pairs under the reference, and their log-probabilities, computed where none are stored."""
@@ -129,7 +150,7 @@ class _Training:
         )
         self.engine.set_learning_rate(rate)
         baseline = self.baseline(batch)
-        parts = share(batch, self.engine.rank, self.engine.workers, accumulation_steps(self.train))
+        parts = share(batch, self.engine.rank, self.engine.workers, self.engine.micro_batches)
         rows: dict[str, dict[str, float]] = {}
         for number, part in enumerate(parts, start=1):
             rows.update(self.micro_step([self.pairs[index] for index in part], len(batch), baseline))
@@ -141,13 +162,15 @@ class _Training:
         if self.objective.needs_baseline:
             means["kl/z_ref"] = baseline
         self.state.losses.append(self.objective.preference_loss(means))
-        self.state.seconds += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        self.state.seconds += seconds
         self.state.pairs += len(batch)
         self.note("steps", step + 1, self.plan.steps, f"loss {self.state.losses[-1]:.3f}")
         if (step + 1) % self.train.log_every == 0 or step == 0:
             speed = self.state.pairs / self.state.seconds
             norm = self.engine.gradient_norm
-            self.log(step=step + 1, **means, learning_rate=rate, gradient_norm=norm, pairs_per_second=speed)
+            figures = {"gradient_norm": norm, "pairs_per_second": speed, "seconds": seconds}
+            self.log(step=step + 1, **means, learning_rate=rate, **figures)
 
     def baseline(self, batch: list[int]) -> float:
         """z_ref of the step's global batch in nats, by a forward pass of its own; 0 where no loss has such a term."""
@@ -183,27 +206,25 @@ class _Training:
 
     def evaluate(self, done: int) -> dict[str, float | int]:
         scores = self.engine.score(self.heldout, lambda at: self.note("held-out", at, len(self.heldout)))
-        figures = heldout_figures(self.heldout, scores, self.reference, self.train.beta)
+        figures = heldout_figures(self.heldout, scores, self.reference, self.objective)
         self.log(event="heldout", step=done, **figures)
         return figures
 
-    def checkpoint(self, done: int) -> None:
-        self.note("checkpoint", done, self.plan.steps)
-        with tempfile.TemporaryDirectory(prefix="raylign-checkpoint-") as folder:
-            self.engine.save(Path(folder), asdict(self.state))
-            ray.train.report({"step": done}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+    def checkpoint(self, done: int, figures: dict[str, float | int]) -> None:
+        seconds = self.checkpoints.save(done, asdict(self.state), figures)
+        self.log(event="checkpoint", step=done, seconds=seconds)
 
     def restore(self) -> State | None:
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
+        saved = self.checkpoints.newest()
+        if saved is None:
             return None
-        with checkpoint.as_directory() as folder:
-            state = State(**self.engine.restore(Path(folder)))
+        state = State(**saved.trainer)
         if state.key != self.key:
             raise TrainingError(
                 "the checkpoint in this run folder was trained on other pairs or from another model",
                 "name a new folder with --out, or delete the run's train folder",
             )
+        self.engine.restore(saved, self.pairs[:1])
         return state
 
     def export(self) -> None:

@@ -1,90 +1,24 @@
-"""The training stage for real: Ray Train workers, DeepSpeed, a tiny model; killed, resumed, refused, exported."""
+"""The training stage for real: Ray Train workers, DeepSpeed, a tiny model; sharded, refused, exported."""
 
 import json
-import os
-import signal
-import threading
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-from records import make_pair, user
+from training_run import metrics, prepare, steps, train
 
-from raylign.config import LoopConfig, load_config
 from raylign.errors import InputError, TrainingError
-from raylign.parts import PartWriter
-from raylign.records import Pair
-from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 from raylign.train.stage import run
 
 pytestmark = pytest.mark.loop
 
-WORDS = ["river", "stone", "lamp", "garden", "winter", "bread", "clock", "window", "paper", "music", "cloud"]
-BASE = [
-    "train.objective=apo_zero",
-    "train.batch_size=4",
-    "train.micro_batch_size=4",
-    "train.learning_rate=1e-3",
-    "train.warmup_share=0",
-    "train.log_every=1",
-]
-BASE += ["train.cpus_per_worker=1", "train.dtype=fp32", "train.checkpoint_every=100"]
-
-
-def write_pairs(folder: Path, split: str, count: int, single: bool = False) -> None:
-    """Pairs, or where `single` every other one's chosen answer alone and the others' rejected one."""
-    with PartWriter(folder / split, Pair) as writer:
-        for index in range(count):
-            word, other = WORDS[index % len(WORDS)], WORDS[(index + 5) % len(WORDS)]
-            chosen, rejected = f"A {word} is short.", f"Well, the {word}, " + f"and the {other}, " * (1 + index % 4)
-            asked = user(f"Tell me about the {word} and the {other}.")
-            row = make_pair(chosen, rejected, id=f"{split}-{index}", prompt=asked, split=split)
-            if single:
-                row = replace(row, rejected=[]) if index % 2 else replace(row, chosen=[])
-            writer.add([row])
-
-
-def prepare(path: Path, model: Path, *overrides: str, single: bool = False) -> tuple[LoopConfig, RunFolder]:
-    config = load_config(overrides=[f"model={model}", *BASE, *overrides])
-    for split, count in (("train", 10), ("heldout", 3)):
-        write_pairs(path / "pairs", split, count, single)
-    return config, RunFolder.open(path, config, ["test"])
-
-
-def train(path: Path, model: Path, *overrides: str) -> dict[str, Any]:
-    config, folder = prepare(path, model, *overrides)
-    try:
-        return run(config, folder, Screen())
-    finally:
-        folder.close()
-
-
-def metrics(path: Path) -> list[dict[str, Any]]:
-    file = path / "metrics.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def steps(path: Path) -> dict[int, dict[str, Any]]:
-    return {line["step"]: line for line in metrics(path) if "event" not in line}
-
-
-@pytest.fixture(scope="module")
-def one_worker(ray_cluster: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("one")
-    figures = train(path, tiny_model, "train.workers=1", "train.micro_batch_size=4", "train.epochs=2")
-    (path / "figures.json").write_text(json.dumps(figures))
-    return path
-
 
 def test_a_run_starts_at_the_reference_and_learns_the_pairs(one_worker: Path) -> None:
     figures = json.loads((one_worker / "figures.json").read_text())
     assert figures["objective"] == "apo_zero"
-    assert (figures["steps"], figures["pairs"], figures["dropped"]) == (6, 10, {})
+    assert (figures["steps"], figures["exported_step"], figures["pairs"], figures["dropped"]) == (42, 42, 10, {})
     assert figures["loss_first"] == pytest.approx(1.0, abs=1e-4)
     assert figures["loss_last"] < 0.9
     assert figures["heldout"]["pairs"] == 3
@@ -120,8 +54,9 @@ def test_two_workers_that_shard_everything_take_the_same_steps(
     sharded = ["train.workers=2", "train.micro_batch_size=1", "train.zero_stage=3", "train.epochs=2"]
     train(tmp_path, tiny_model, *sharded)
     expected, found = steps(one_worker), steps(tmp_path)
-    assert sorted(found) == sorted(expected) == list(range(1, 7))
-    for step, line in expected.items():
+    assert sorted(found) == list(range(1, 7))
+    for step in found:
+        line = expected[step]
         for name in ("loss", "gradient_norm", "logps/chosen", "learning_rate"):
             assert found[step][name] == pytest.approx(line[name], rel=1e-3), (step, name)
     assert (tmp_path / "checkpoint" / "model.safetensors").exists()
@@ -137,45 +72,9 @@ def test_a_wrong_reference_cache_is_refused_at_the_first_step(
     (tmp_path / "train").mkdir()
     pq.write_table(wrong, tmp_path / "train" / found.name)
     with pytest.raises(TrainingError, match="first reward of the chosen answer of pair train-"):
-        train(tmp_path, tiny_model, "train.workers=1", "train.micro_batch_size=4", "train.epochs=2")
+        train(tmp_path, tiny_model)
     assert len([line for line in metrics(tmp_path) if line.get("event") == "start"]) == 1  # no restart helps here
     assert not (tmp_path / "checkpoint").exists()
-
-
-def test_a_killed_worker_is_replaced_and_every_step_is_done(
-    ray_cluster: None, tiny_model: Path, tmp_path: Path
-) -> None:
-    killed: list[int] = []
-
-    def kill_at_step_ten() -> None:
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            if steps(tmp_path) and max(steps(tmp_path)) >= 10:
-                start = next(line for line in metrics(tmp_path) if line.get("event") == "start")
-                killed.append(start["workers"][1]["pid"])
-                os.kill(killed[0], signal.SIGKILL)
-                return
-            time.sleep(0.02)
-
-    watcher = threading.Thread(target=kill_at_step_ten, daemon=True)
-    watcher.start()
-    settings = ["train.workers=2", "train.micro_batch_size=2", "train.zero_stage=2", "train.dtype=bf16"]
-    figures = train(tmp_path, tiny_model, *settings, "train.epochs=14", "train.checkpoint_every=4")
-    watcher.join(10)
-    assert killed, "the run ended before the worker could be killed"
-    starts = [line for line in metrics(tmp_path) if line.get("event") == "start"]
-    assert starts[0]["step"] == 0
-    assert len(starts) == 2
-    assert (
-        starts[1]["step"] >= 4
-    )  # not from the beginning; the newest checkpoint may still be on its way to the controller
-    assert starts[1]["step"] % 4 == 0
-    assert killed[0] not in [worker["pid"] for worker in starts[1]["workers"]]
-    assert sorted(steps(tmp_path)) == list(range(1, 43))
-    assert figures["steps"] == 42
-    assert figures["loss_first"] == pytest.approx(1.0, abs=0.02)
-    assert figures["loss_last"] < 0.7
-    assert (tmp_path / "checkpoint" / "model.safetensors").exists()
 
 
 def test_single_answers_are_trained_on_against_a_baseline_of_the_global_batch(
@@ -183,11 +82,7 @@ def test_single_answers_are_trained_on_against_a_baseline_of_the_global_batch(
 ) -> None:
     """Two workers in micro-batches of one, their last batch of two in four slots."""
     settings = ["train.objective=kto + 0.1*sft", "train.workers=2", "train.micro_batch_size=1", "train.epochs=4"]
-    config, folder = prepare(tmp_path, tiny_model, *settings, single=True)
-    try:
-        figures = run(config, folder, Screen())
-    finally:
-        folder.close()
+    figures = train(tmp_path, tiny_model, *settings, single=True)
     assert figures["objective"] == "kto + 0.1·sft"
     assert (figures["steps"], figures["pairs"], figures["dropped"]) == (12, 10, {})
     lines = steps(tmp_path)

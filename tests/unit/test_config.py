@@ -76,6 +76,8 @@ def test_resolved_yaml_loads_to_the_same_configuration(tmp_path: Path) -> None:
         ("offpolicy.against=best", "allowed: worst, random"),
         ("serve.host=0.0.0.0", "127.0.0.1"),
         ("train.offload_optimizer=true", "gpus_per_worker"),
+        ("train.keep_best=accuracy", "allowed: null, reward_accuracy, reward_margin, loss"),
+        ("train.workers_max=9", "nor above train.batch_size"),
         ("no-equals-sign", "key=value"),
         ("train.beta=[", "not YAML"),
     ],
@@ -98,6 +100,7 @@ def test_a_mistake_names_the_key_and_the_cure(override: str, named: str) -> None
             "pairs.source is 'stro",
         ),
         (["pairs.source=judge", "sample.samples=2", "revise.reply_format=json_schema"], "set revise.reply_format=text"),
+        (["train.workers=2", "train.micro_batch_size=4", "train.workers_max=1"], "train.workers_max is 1 with"),
     ],
 )
 def test_values_that_do_not_go_together_are_named_together(overrides: list[str], named: str) -> None:

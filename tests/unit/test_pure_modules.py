@@ -35,7 +35,7 @@ WITHOUT_TORCH = [
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures", "baseline")),
-    *(f"raylign.train.{name}" for name in ("attention", "policy")),
+    *(f"raylign.train.{name}" for name in ("attention", "policy", "random_state")),
 ]
 
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from raylign.config.objective import parse_objective
 from raylign.errors import ModelError, TrainingError
 from raylign.train.figures import final_loss, heldout_figures, means_of, rows_by_id
+from raylign.train.objectives import Objective
 from raylign.train.reference import (
     check_finite,
     check_first_rewards,
@@ -21,6 +23,7 @@ from raylign.train.reference import (
 )
 from raylign.train.tokens import TokenPair
 
+APO_ZERO, UNPAIRED = (Objective(parse_objective(name), beta=0.1) for name in ("apo_zero", "apo_zero_unpaired"))
 PAIRS = [TokenPair("a", (1, 2), (3,), (4,)), TokenPair("b", (1,), (5, 6), (7,))]
 
 
@@ -83,12 +86,16 @@ def test_a_loss_that_is_no_number_names_its_pair(bad: float) -> None:
 
 
 def test_heldout_figures_by_hand() -> None:
-    """β = 0.1; a: rewards 0.1 · (2, −3), b: 0.1 · (−1, 1). Margins 0.5 and −0.2; one of two pairs is won."""
+    """β = 0.1; a: rewards 0.1 · (2, −3), b: 0.1 · (−1, 1). Margins 0.5 and −0.2; one of two pairs is won.
+
+    APO-zero: 1 − σ(0.2) + σ(−0.3) = 0.875723 and 1 − σ(−0.1) + σ(0.1) = 1.049958.
+    """
     policy = {"a": (-8.0, -13.0), "b": (-6.0, -4.0)}
     reference = {"a": (-10.0, -10.0), "b": (-5.0, -5.0), "unused": (0.0, 0.0)}
-    assert heldout_figures(PAIRS, policy, reference, 0.1) == pytest.approx(
+    assert heldout_figures(PAIRS, policy, reference, APO_ZERO) == pytest.approx(
         {
             "pairs": 2,
+            "loss": 0.9628409,
             "reward_accuracy": 0.5,
             "reward_margin": 0.15,
             "reward_chosen": 0.05,
@@ -97,7 +104,7 @@ def test_heldout_figures_by_hand() -> None:
             "logps_rejected": -8.5,
         }
     )
-    assert heldout_figures([], {}, reference, 0.1) == {"pairs": 0}
+    assert heldout_figures([], {}, reference, APO_ZERO) == {"pairs": 0}
 
 
 def test_heldout_single_answers_have_a_margin_and_no_accuracy() -> None:
@@ -105,12 +112,12 @@ def test_heldout_single_answers_have_a_margin_and_no_accuracy() -> None:
     pairs = [TokenPair("a", (1,), (2,), ()), TokenPair("b", (1,), (), (3,)), TokenPair("c", (1,), (), (4,))]
     policy = {"a": (-8.0, 0.0), "b": (0.0, -13.0), "c": (0.0, -9.0)}
     reference = {"a": (-10.0, 0.0), "b": (0.0, -10.0), "c": (0.0, -10.0)}
-    found = heldout_figures(pairs, policy, reference, 0.1)
+    found = heldout_figures(pairs, policy, reference, UNPAIRED)
     assert found["reward_margin"] == pytest.approx(0.3)
     assert (found["logps_chosen"], found["logps_rejected"]) == (-8.0, -11.0)
     assert "reward_accuracy" not in found
-    only = heldout_figures(pairs[:1], policy, reference, 0.1)
-    assert set(only) == {"pairs", "reward_chosen", "logps_chosen"}
+    only = heldout_figures(pairs[:1], policy, reference, UNPAIRED)
+    assert set(only) == {"pairs", "loss", "reward_chosen", "logps_chosen"}
 
 
 def test_a_steps_means_are_over_the_rows_that_have_the_figure() -> None:
