@@ -203,3 +203,16 @@ def test_models_whose_attention_cannot_be_cut_are_padded_instead() -> None:
     gemma = Gemma2ForCausalLM(Gemma2Config(**small, **heads))
     assert "sliding" in (why_not_shared(gemma) or "")
     assert why_not_shared(tiny_llama()) is None
+
+
+def test_bf16_log_probabilities_are_nearer_to_the_truth_than_a_model_all_in_bf16() -> None:
+    """The truth is fp32 on the same, rounded weights."""
+    model, pairs = tiny_llama(initializer_range=0.05, num_hidden_layers=24).bfloat16(), random_pairs()
+    exact = copy.deepcopy(model).float()
+    answers = [(pair, answer) for pair in pairs for answer in (pair.chosen_ids, pair.rejected_ids)]
+    with torch.no_grad():
+        chosen_B, rejected_B = Policy(model)(pack(pairs, shared=False))
+        ours_A = torch.stack([chosen_B, rejected_B], dim=1).flatten()
+        plain_A = torch.stack([logps_one_by_one(model, pair, answer) for pair, answer in answers])
+        truth_A = torch.stack([logps_one_by_one(exact, pair, answer) for pair, answer in answers])
+    assert (ours_A - truth_A).norm() < 0.8 * (plain_A - truth_A).norm()
