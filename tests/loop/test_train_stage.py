@@ -1,15 +1,16 @@
 """The training stage for real: Ray Train workers, DeepSpeed, a tiny model; sharded, refused, exported."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import torch
 from training_run import metrics, prepare, steps, train
 
 from raylign.errors import InputError, TrainingError
 from raylign.screen import Screen
+from raylign.train.reference import load_reference, save_reference
 from raylign.train.stage import run
 
 pytestmark = pytest.mark.loop
@@ -25,6 +26,8 @@ def test_a_run_starts_at_the_reference_and_learns_the_pairs(one_worker: Path) ->
     assert figures["heldout"]["reward_accuracy"] == 1.0
     assert figures["heldout"]["reward_margin"] > 0.1
     assert figures["pairs_per_second"] > 0
+    assert figures["reference"] == "computed"
+    assert figures["reference_seconds"] > 0
 
 
 def test_the_export_loads_in_transformers_with_template_and_safe_weights(one_worker: Path, tiny_model: Path) -> None:
@@ -65,12 +68,11 @@ def test_two_workers_that_shard_everything_take_the_same_steps(
 def test_a_wrong_reference_cache_is_refused_at_the_first_step(
     one_worker: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    found = next((one_worker / "train").glob("reference-*.parquet"))
-    rows = pq.read_table(found)
-    at = rows.column_names.index("chosen")
-    wrong = rows.set_column(at, "chosen", [[value + 2.0 for value in rows["chosen"].to_pylist()]])
-    (tmp_path / "train").mkdir()
-    pq.write_table(wrong, tmp_path / "train" / found.name)
+    path = next((one_worker / "pairs").glob("reference-*.parquet"))
+    right = load_reference(path, [])
+    assert right is not None
+    wrong = {id_: (chosen + 2.0, rejected) for id_, (chosen, rejected) in right.logps.items()}
+    save_reference(tmp_path / "pairs" / path.name, replace(right, logps=wrong))
     with pytest.raises(TrainingError, match="first reward of the chosen answer of pair train-"):
         train(tmp_path, tiny_model)
     assert len([line for line in metrics(tmp_path) if line.get("event") == "start"]) == 1  # no restart helps here
