@@ -66,6 +66,19 @@ def _parser() -> argparse.ArgumentParser:
     add_run("pairs", MAKE_PAIRS, "make preference pairs, by CLAIR or as pairs.source says")
     add_run("train", (TRAIN,), "align the model on the pairs of the run folder, or of train.pairs")
     add_run("evaluate", (PROMPTS, EVALUATE), "compare base and aligned model on held-out prompts")
+    sweep = add("sweep", _sweep, "train at every point of a grid, on one reference pass, and compare in one table")
+    sweep.add_argument("--config", type=Path, help="YAML file, as for a run")
+    sweep.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="run folder with pairs, or with train.pairs any; the points lie in DIR/sweep",
+    )
+    sweep.add_argument(
+        "--over", action="append", required=True, metavar="key=a,b", help="values to try, once for each key that varies"
+    )
+    sweep.add_argument("overrides", nargs="*", metavar="key=value", help="of all points, e.g. train.epochs=2")
     plan = add("plan", _plan, "measure a few prompts, then state what all take: requests, tokens, dollars, hours")
     plan.add_argument("--config", type=Path, help="YAML file, as for a run")
     plan.add_argument("--sample", type=int, default=16, metavar="N", help="prompts to measure, at least 8; default 16")
@@ -113,6 +126,22 @@ def _plan(options: argparse.Namespace) -> None:
                 out.rmdir()
 
 
+def _sweep(options: argparse.Namespace) -> None:
+    from raylign.sweep.grid import grid
+    from raylign.sweep.stage import point_configs, run_sweep
+
+    points, config = grid(options.over), load_config(options.config, options.overrides)
+    pairs = Path(config.train.pairs).expanduser() if config.train.pairs else options.out / "pairs"
+    config.train.pairs = str(pairs.resolve())
+    out = options.out = options.out / "sweep"
+    configs = point_configs(options.config, options.overrides, points, pairs, out)
+
+    def work(folder: RunFolder, screen: Screen) -> list[str]:
+        return [*run_sweep(points, configs, folder, screen), f"table     {out / 'table.html'}"]
+
+    _work_in(out, config, options.arguments, (TRAIN,), work, existed=out.exists())
+
+
 def _work_in(
     out: Path,
     config: LoopConfig,
@@ -139,7 +168,7 @@ def _work_in(
 
 
 def _has_output(out: Path) -> bool:
-    return any(out.glob("*/done.json")) or any(out.glob("*/part-*.parquet"))
+    return any(out.rglob("done.json")) or any(out.rglob("part-*.parquet"))
 
 
 def _serve(options: argparse.Namespace) -> None:
