@@ -65,18 +65,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How often the chosen answer wins; a comparison without a preference counts as half a win."""
+    """How often the chosen answer wins where there is a preference; where there is none, nothing speaks for either."""
 
     judge: str
     also_wrote_chosen: bool
     """The judge is the model that wrote the chosen answers, and may prefer its own style."""
-    comparisons: int
     chosen_wins: int
     own_wins: int
+    neither: int
     prompts: int
+    """Prompts with a preference."""
     win_rate: float | None
+    """Of the chosen answers, mean over these prompts."""
     ci95: list[float] | None
-    """Wilson's, with prompts as observations: of values between 0 and 1 it is rather too wide than too narrow."""
+    """Wilson's, with these prompts as observations: of values between 0 and 1 it is too wide rather than too narrow."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +116,13 @@ def weigh_judgement(outcomes: Sequence[Outcome], judge: str, also_wrote_chosen: 
     """The judge's evidence."""
     by_prompt: dict[str, list[float]] = {}
     for outcome in outcomes:
-        by_prompt.setdefault(outcome.prompt, []).append(outcome.score)
+        if outcome.score != 0.5:
+            by_prompt.setdefault(outcome.prompt, []).append(outcome.score)
     hits = sum(sum(scores) / len(scores) for scores in by_prompt.values())
     prompts = len(by_prompt)
-    return Judgement(
-        judge,
-        also_wrote_chosen,
-        len(outcomes),
-        sum(outcome.score == 1 for outcome in outcomes),
-        sum(outcome.score == 0 for outcome in outcomes),
-        prompts,
-        hits / prompts if prompts else None,
-        wilson_interval(hits, prompts),
-    )
+    won = [sum(outcome.score == score for outcome in outcomes) for score in (1, 0, 0.5)]
+    rate = hits / prompts if prompts else None
+    return Judgement(judge, also_wrote_chosen, *won, prompts, rate, wilson_interval(hits, prompts))
 
 
 def decide(likelihood: Likelihood | None, judgement: Judgement | None, rejected_are_own: bool) -> Decision:
@@ -146,7 +142,7 @@ def _by_judgement(judgement: Judgement) -> Decision:
     low, high = judgement.ci95 or [0.0, 1.0]
     if judgement.prompts < FEWEST_PROMPTS:
         return Decision(
-            None, "judgement", f"verdicts on {judgement.prompts} prompts are too few, {FEWEST_PROMPTS} are needed"
+            None, "judgement", f"preferences on {judgement.prompts} prompts are too few, {FEWEST_PROMPTS} are needed"
         )
     if low > 0.5:
         return Decision("apo_zero", "judgement", "the judge prefers the chosen answers to the model's own")

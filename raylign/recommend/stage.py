@@ -43,7 +43,13 @@ def of_recommending(config: LoopConfig, pairs: Path) -> LoopConfig:
 
 
 def run_recommend(config: LoopConfig, folder: RunFolder, screen: Screen) -> list[str]:
-    """Recommend an objective for the pairs in `train.pairs`; returns the lines for a person.
+    """Start or reach Ray, and recommend an objective for the pairs in `train.pairs`; see `recommend`."""
+    with ray_session(config.cluster, folder.path / "logs"):
+        return recommend(config, folder, screen)
+
+
+def recommend(config: LoopConfig, folder: RunFolder, screen: Screen) -> list[str]:
+    """Recommend an objective for the pairs in `train.pairs`; returns the lines for a person. Ray must be running.
 
     The judge is the model that `revise` names at `revise.base_url`; without one there is none. What was sampled and
     judged before in this folder is not asked for again.
@@ -53,28 +59,29 @@ def run_recommend(config: LoopConfig, folder: RunFolder, screen: Screen) -> list
         ModelError, PlanError: the model cannot be sampled from or scored.
         EndpointError: the judge's endpoint is down, refuses the key, lacks the model, or the budget is spent.
     """
+    pairs = _pairs(config)
+    own = rejected_are_own(pairs, config.model)
+    cases = cases_from_rejected(pairs) if own else cases_from_drafts(pairs, _sample(config, folder, screen, pairs))
+    likelihood = weigh_likelihood(_score(config, screen, cases), config.seed)
+    judgement, without = _judge(config, folder, screen, cases) if config.revise.base_url else (None, {})
+    decision = decide(likelihood, judgement, own)
+    found = {
+        **asdict(decision),
+        "pairs": len(pairs),
+        "own_answers": "rejected" if own else "sampled",
+        "likelihood": asdict(likelihood) if likelihood else None,
+        "judgement": asdict(judgement) | {"without_verdict": without} if judgement else None,
+    }
+    write_json(folder.path / "recommendation.json", found)
+    return lines(decision, likelihood, judgement, without)
+
+
+def _pairs(config: LoopConfig) -> list[Pair]:
     stored: list[Pair] = read_records(Path(config.train.pairs or "") / "train", Pair)
     usable = [pair for pair in stored if pair.chosen and pair.rejected]
     if not usable:
         raise InputError(f"no pairs with two answers in {config.train.pairs}/train", "name a folder of pairs")
-    pairs = choose(usable, MOST_PAIRS, config.seed)
-    own = rejected_are_own(pairs, config.model)
-    with ray_session(config.cluster, folder.path / "logs"):
-        cases = cases_from_rejected(pairs) if own else cases_from_drafts(pairs, _sample(config, folder, screen, pairs))
-        likelihood = weigh_likelihood(_score(config, screen, cases), config.seed)
-        judgement, without = _judge(config, folder, screen, cases) if config.revise.base_url else (None, {})
-    decision = decide(likelihood, judgement, own)
-    write_json(
-        folder.path / "recommendation.json",
-        {
-            **asdict(decision),
-            "pairs": len(pairs),
-            "own_answers": "rejected" if own else "sampled",
-            "likelihood": asdict(likelihood) if likelihood else None,
-            "judgement": asdict(judgement) | {"without_verdict": without} if judgement else None,
-        },
-    )
-    return lines(decision, likelihood, judgement, without)
+    return choose(usable, MOST_PAIRS, config.seed)
 
 
 def _sample(config: LoopConfig, folder: RunFolder, screen: Screen, pairs: Sequence[Pair]) -> list[Draft]:

@@ -29,16 +29,16 @@ def lines(
 
 
 def _judged(judgement: Judgement, without_verdict: dict[str, int]) -> list[str]:
+    wins = f"{judgement.chosen_wins} for the chosen, {judgement.own_wins} for the own answer"
+    counts = f"{wins}, {judgement.neither} for neither"
     if judgement.win_rate is None or judgement.ci95 is None:
-        shown = [f"judgement  {judgement.judge} gave no verdict"]
+        shown = [f"judgement  {judgement.judge} gave no preference: {counts}"]
     else:
         low, high = judgement.ci95
-        neither = judgement.comparisons - judgement.chosen_wins - judgement.own_wins
         shown = [
-            f"judgement  by {judgement.judge}, chosen against own in both orders: the chosen answer wins "
-            f"{judgement.win_rate:.0%} (95% interval {low:.0%} to {high:.0%}) on {judgement.prompts} prompts",
-            f"           {judgement.chosen_wins} for the chosen, {judgement.own_wins} for the own answer, {neither} "
-            "without a preference (half a win)",
+            f"judgement  by {judgement.judge}, in both orders: the chosen answer beats the model's own in "
+            f"{judgement.win_rate:.0%} (95% interval {low:.0%} to {high:.0%}) of {judgement.prompts} prompts with a "
+            f"preference ({counts})"
         ]
     if judgement.also_wrote_chosen:
         shown.append(f"           {judgement.judge} also wrote the chosen answers and may prefer its own style")

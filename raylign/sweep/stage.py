@@ -6,7 +6,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,14 @@ def point_configs(
 
 
 def run_sweep(points: Sequence[Point], configs: Sequence[LoopConfig], folder: RunFolder, screen: Screen) -> list[str]:
-    """Train at each point that is not finished yet; returns the table's lines for a person.
+    """Start or reach Ray where a point is still to be trained, and sweep; see `sweep`."""
+    finished = [RunFolder(folder.path / point.name).finished(TRAIN.folder) for point in points]
+    with nullcontext() if all(finished) else ray_session(configs[0].cluster, folder.path / "logs"):
+        return sweep(points, configs, folder, screen)
+
+
+def sweep(points: Sequence[Point], configs: Sequence[LoopConfig], folder: RunFolder, screen: Screen) -> list[str]:
+    """Train at each point that is not finished yet; returns the table's lines for a person. Ray must be running.
 
     A point whose training fails by its own numbers, as with too high a learning rate, is a row that says so, and is
     tried again by the next start; any other error ends the sweep, and the next start goes on.
@@ -52,18 +59,12 @@ def run_sweep(points: Sequence[Point], configs: Sequence[LoopConfig], folder: Ru
     """
     rows: list[Row] = []
     varied = sorted({override.partition("=")[0].partition(".")[2] for point in points for override in point.overrides})
-    with ExitStack() as resources:
-        ray_is_up = False
-        for number, (point, config) in enumerate(zip(points, configs, strict=True), start=1):
-            with closing(
-                RunFolder.open(folder.path / point.name, config, ["raylign", "sweep", *point.overrides])
-            ) as run:
-                screen.say(f"{number} of {len(points)}: {' '.join(point.overrides)}")
-                if not ray_is_up and run.finished(TRAIN.folder) is None:
-                    resources.enter_context(ray_session(config.cluster, folder.path / "logs"))
-                    ray_is_up = True
-                rows.append(_train(config, run, screen, _settings(config, varied)))
-            _write(folder.path, rows)
+    for number, (point, config) in enumerate(zip(points, configs, strict=True), start=1):
+        screen.say(f"{number} of {len(points)}: {' '.join(point.overrides)}")
+        command = ["raylign", "sweep", *point.overrides]
+        with closing(RunFolder.open(folder.path / point.name, config, command)) as run:
+            rows.append(_train(config, run, screen, _settings(config, varied)))
+        _write(folder.path, rows)
     return lines(rows)
 
 
