@@ -10,17 +10,15 @@ own and chosen answers are right by the rule, and what likelihood alone would ha
 import json
 import random
 import re
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from bench import ROOT, at_least, finish, local_ray, options
 from provider import Provider
+from records import make_pair, user
 
 from raylign.config import LoopConfig, load_config
 from raylign.pairs import stage as pairs_stage
@@ -60,7 +58,7 @@ class Question:
     @property
     def messages(self) -> list[Message]:
         """The prompt as a conversation."""
-        return [Message(role="user", content=self.prompt)]
+        return user(self.prompt)
 
     def right(self, answer: str) -> bool:
         """The rule."""
@@ -169,25 +167,31 @@ def rule_judge(rules: dict[str, Question]) -> Callable[[list[dict[str, str]]], s
 
 def pair(case: Case, number: int, question: Question, own: str) -> Pair:
     """A pair of the case."""
-    sides = (case.chosen(question, own), case.rejected(question, own))
-    chosen, rejected = ([Message(role="assistant", content=text)] for text in sides)
-    return Pair(
-        f"{case.name} {number}", question.messages, chosen, rejected, "", "train", "constructed", 0.0, 1.0, 1.0, 0, "",
-        "", "", case.target_model, "a reviser", "constructed",
-    )  # fmt: skip
+    return make_pair(
+        case.chosen(question, own),
+        case.rejected(question, own),
+        id=f"{case.name} {number}",
+        prompt=question.messages,
+        target_model=case.target_model,
+    )
 
 
-def sampled(config: LoopConfig, asked: list[Question], folder: RunFolder) -> dict[str, Draft]:
+def sampled(config: LoopConfig, asked: list[Question], folder: RunFolder, screen: Screen) -> dict[str, Draft]:
     """The model's own answer to every question, by prompt id."""
     prompts = [Prompt(prompt_id(one.messages), one.messages, "train", "constructed") for one in asked]
     with PartWriter(folder.stage("prompts"), Prompt) as writer:
         writer.add(prompts)
-    sample_stage.run(config, folder, Screen())
+    sample_stage.run(config, folder, screen)
     return {draft.prompt_id: draft for draft in read_records(folder.path / "drafts", Draft)}
 
 
 def run_case(
-    case: Case, asked: list[Question], drafts: dict[str, Draft], config: LoopConfig, folder: RunFolder
+    case: Case,
+    asked: list[Question],
+    drafts: dict[str, Draft],
+    config: LoopConfig,
+    folder: RunFolder,
+    screen: Screen,
 ) -> dict[str, Any]:
     """Recommend for the case's pairs in a folder that holds the model's answers already."""
     own = [drafts[prompt_id(one.messages)] for one in asked]
@@ -199,7 +203,7 @@ def run_case(
     config = of_recommending(config, folder.path / "pairs")
     if not case.judged:
         config.revise.base_url = None
-    lines = recommend(config, RunFolder(folder.path / "recommend"), Screen())
+    lines = recommend(config, RunFolder(folder.path / "recommend"), screen)
     found = json.loads((folder.path / "recommend" / "recommendation.json").read_text())
     likelihood = found["likelihood"]
     estimates = {name: Estimate(**likelihood.pop(name)) for name in ("chosen_over_rejected", "own_over_chosen")}
@@ -216,14 +220,14 @@ def run_case(
     }
 
 
-def off_policy(config: LoopConfig, folder: RunFolder) -> list[str]:
+def off_policy(config: LoopConfig, folder: RunFolder, screen: Screen) -> list[str]:
     """What is said of the real off-policy pairs, without a judge."""
     config.pairs.source, config.offpolicy.path, config.revise.base_url = "offpolicy", str(DAVINCI), None
     config.sample.max_tokens = 96
-    pairs_stage.run(config, folder, Screen())
+    pairs_stage.run(config, folder, screen)
     folder.stage("recommend")
     config = of_recommending(config, folder.path / "pairs")
-    return recommend(config, RunFolder(folder.path / "recommend"), Screen())
+    return recommend(config, RunFolder(folder.path / "recommend"), screen)
 
 
 def main() -> None:
@@ -235,20 +239,20 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as place,
+        Screen.quieten(Path(place) / "driver.log") as screen,
         local_ray(),
         Provider(reply=rule_judge(rules)) as provider,
     ):
-        drafts = sampled(configuration(provider.url), list(rules.values()), RunFolder(Path(place) / "own"))
+        own = RunFolder(Path(place) / "own")
+        drafts = sampled(configuration(provider.url), list(rules.values()), own, screen)
         for number, case in enumerate(cases):
-            rows.append(
-                run_case(case, kinds[case.about], drafts, configuration(provider.url), folder_at(place, number))
-            )
-            print(json.dumps({name: value for name, value in rows[-1].items() if name != "lines"}), flush=True)
-        real = (
-            off_policy(configuration(provider.url), folder_at(place, "davinci"))
-            if DAVINCI.exists() and not arguments.quick
-            else []
-        )
+            folder = folder_at(place, number)
+            row = run_case(case, kinds[case.about], drafts, configuration(provider.url), folder, screen)
+            rows.append(row)
+            screen.say(json.dumps({name: value for name, value in row.items() if name != "lines"}))
+        real: list[str] = []
+        if DAVINCI.exists() and not arguments.quick:
+            real = off_policy(configuration(provider.url), folder_at(place, "davinci"), screen)
     print("\n".join(real))
     right = sum(row["recommended"] == row["truth"] for row in rows)
     bar = 9 if len(cases) == len(CASES) else len(cases)

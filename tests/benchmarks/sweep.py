@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from bench import at_most, finish, local_ray, options
+from records import make_pair, user
 
 from raylign.config import load_config
 from raylign.loop import TRAIN, run_stage
 from raylign.model import bundled_folder
 from raylign.parts import PartWriter
-from raylign.records import Message, Pair
+from raylign.records import Pair
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 from raylign.sweep.grid import grid
 from raylign.sweep.stage import point_configs, sweep
 
-OVER = "train.objective=apo_zero,apo_down,dpo"
+OVER = "train.objective=apo_zero,apo_down,dpo,ipo"
 WORDS = ["river", "stone", "lamp", "garden", "winter", "bread", "clock", "window", "paper", "music", "cloud"]
 
 
@@ -59,16 +60,10 @@ def write_pairs(folder: Path, count: int) -> Path:
 
 
 def _pair(split: str, at: int) -> Pair:
-    def said(role: str, text: str) -> list[Message]:
-        return [Message(role=role, content=text)]
-
     word, other = WORDS[at % len(WORDS)], WORDS[(at // len(WORDS)) % len(WORDS)]
-    prompt, chosen = f"Tell me about the {word} and the {other}, number {at}.", f"A {word} is short. " * (1 + at % 5)
-    rejected = f"Well, the {word}, and the {other}. " * (2 + at % 7)
-    return Pair(
-        f"{split}-{at}", said("user", prompt), said("assistant", chosen), said("assistant", rejected), "",
-        split, "benchmark", 0.1, 0.9, 0.5, 0, "", "", "", "", "", "",  # type: ignore[arg-type]
-    )  # fmt: skip
+    chosen, rejected = f"A {word} is short. " * (1 + at % 5), f"Well, the {word}, and the {other}. " * (2 + at % 7)
+    asked = user(f"Tell me about the {word} and the {other}, number {at}.")
+    return make_pair(chosen, rejected, id=f"{split}-{at}", prompt=asked, split=split)
 
 
 def alone(overrides: list[str], pairs: Path, place: Path) -> list[dict[str, float]]:

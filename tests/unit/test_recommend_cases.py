@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
+
+from records import make_draft, make_pair, user
 
 from raylign.config import ReviseConfig
 from raylign.judge.work import Judging
@@ -16,7 +19,7 @@ from raylign.recommend.cases import (
     rejected_are_own,
     to_judge,
 )
-from raylign.records import Draft, Judgement, Message, Pair
+from raylign.records import Draft, Judgement, Pair
 from raylign.revise.replies import Reply
 from raylign.revise.rows import Call
 
@@ -24,21 +27,12 @@ JUDGING = Judging(ReviseConfig(model="judge"))
 
 
 def pair(id_: str, prompt: str = "Why?", chosen: str = "Because it is so.") -> Pair:
-    def said(role: str, text: str) -> list[Message]:
-        return [Message(role=role, content=text)]
-
-    return Pair(
-        id_, said("user", prompt), said("assistant", chosen), said("assistant", "No idea."), "", "train", "set",
-        0.0, 1.0, 1.0, 0, "", "", "", "target", "reviser", "clair@1",
-    )  # fmt: skip
+    lineage = {"target_model": "target", "reviser_model": "reviser", "template": "clair@1"}
+    return make_pair(chosen, "No idea.", id=id_, prompt=user(prompt), **lineage)
 
 
-def draft(prompt: str, answer: str, status: str = "ok", cut_off: bool = False) -> Draft:
-    messages = [Message(role="user", content=prompt)]
-    return Draft(
-        f"draft of {prompt}", prompt_id(messages), messages, "train", "set", answer, "target", "{}", 0, 1, 1, cut_off,
-        status, "",
-    )  # fmt: skip
+def draft(prompt: str, answer: str, **columns: Any) -> Draft:
+    return make_draft(prompt_id=prompt_id(user(prompt)), messages=user(prompt), answer=answer, **columns)
 
 
 def judgements(cases: list[Case], verdict: Callable[[str, str], str]) -> dict[str, Judgement]:
