@@ -26,8 +26,10 @@ from raylign.evaluate.statistics import Estimate, mean_difference, wilson_interv
 Objective = Literal["apo_zero", "apo_down"]
 Basis = Literal["judgement", "labels", "likelihood"]
 
-FEWEST_PROMPTS = 10
-"""A bootstrap over fewer is too sure of itself."""
+FEWEST_SCORED = 10
+"""Prompts: a bootstrap over fewer is too sure of itself."""
+FEWEST_PREFERENCES = 6
+"""Prompts: with fewer, chance alone makes all preferences agree more often than once in 20 times."""
 _RESAMPLES = 10_000
 
 
@@ -140,9 +142,11 @@ def decide(likelihood: Likelihood | None, judgement: Judgement | None, rejected_
 
 def _by_judgement(judgement: Judgement) -> Decision:
     low, high = judgement.ci95 or [0.0, 1.0]
-    if judgement.prompts < FEWEST_PROMPTS:
+    if judgement.prompts < FEWEST_PREFERENCES:
         return Decision(
-            None, "judgement", f"preferences on {judgement.prompts} prompts are too few, {FEWEST_PROMPTS} are needed"
+            None,
+            "judgement",
+            f"preferences on {judgement.prompts} prompts are too few, {FEWEST_PREFERENCES} are needed",
         )
     if low > 0.5:
         return Decision("apo_zero", "judgement", "the judge prefers the chosen answers to the model's own")
@@ -155,8 +159,8 @@ def _by_judgement(judgement: Judgement) -> Decision:
 
 def _by_likelihood(likelihood: Likelihood | None) -> Decision:
     prompts = likelihood.prompts if likelihood else 0
-    if likelihood is None or prompts < FEWEST_PROMPTS:
-        return Decision(None, "likelihood", f"{prompts} scored prompts are too few, {FEWEST_PROMPTS} are needed")
+    if likelihood is None or prompts < FEWEST_SCORED:
+        return Decision(None, "likelihood", f"{prompts} scored prompts are too few, {FEWEST_SCORED} are needed")
     high = likelihood.chosen_over_rejected.high
     if high is not None and high < 0:
         return Decision(

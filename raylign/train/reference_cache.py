@@ -60,7 +60,7 @@ class ReferenceCache:
         mine = [one for one in self.found if one.run == str(self.job.run)]
         figures: dict[str, Any] = {
             "reference": "computed" if mine else "found",
-            "reference_seconds": round(sum(one.seconds for one in mine), 3),
+            "reference_seconds": round(sum((one.seconds for one in mine), 0.0), 3),
         }
         return figures | ({"reference_kept": self.kept_elsewhere} if self.kept_elsewhere else {})
 

@@ -32,7 +32,8 @@ def scored(chosen: float, rejected: float, prompts: int = 40) -> Likelihood | No
         (5, 15, 0, "apo_down"),
         (14, 6, 0, None),  # 70%, Wilson 48% to 85%
         (15, 5, 100, "apo_zero"),  # comparisons without a preference speak for neither
-        (9, 0, 50, None),  # too few preferences, however clear
+        (6, 0, 50, "apo_zero"),
+        (5, 0, 50, None),  # too few preferences, however clear
         (0, 0, 50, None),
     ],
 )
