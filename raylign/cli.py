@@ -7,6 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,34 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command, parser=sub)
         return sub
 
-    def add_run(name: str, stages: Sequence[Stage], text: str) -> None:
+    def add_run(name: str, stages: Sequence[Stage], text: str) -> argparse.ArgumentParser:
         sub = add(name, lambda options: _run(options, stages), text)
         sub.add_argument("--config", type=Path, help="YAML file, e.g. one of jobs/conf/; default: the embedded run")
         sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; an unfinished run goes on")
         sub.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. train.beta=0.2")
+        return sub
 
     add_run("loop", LOOP, "run every stage: prompts, sample, revise or judge, pairs, train, evaluate")
     add_run("pairs", MAKE_PAIRS, "make preference pairs, by CLAIR or as pairs.source says")
-    add_run("train", (TRAIN,), "align the model on the pairs of the run folder, or of train.pairs")
+    train = add_run("train", (TRAIN,), "align the model on the pairs of the run folder, or of train.pairs")
+    train.add_argument(
+        "--recommend", action="store_true", help="train nothing; say whether apo_zero or apo_down fits these pairs"
+    )
+    train.set_defaults(command=_train)
     add_run("evaluate", (PROMPTS, EVALUATE), "compare base and aligned model on held-out prompts")
+    sweep = add("sweep", _sweep, "train at every point of a grid, on one reference pass, and compare in one table")
+    sweep.add_argument("--config", type=Path, help="YAML file, as for a run")
+    sweep.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="run folder with pairs, or with train.pairs any; the points lie in DIR/sweep",
+    )
+    sweep.add_argument(
+        "--over", action="append", required=True, metavar="key=a,b", help="values to try, once for each key that varies"
+    )
+    sweep.add_argument("overrides", nargs="*", metavar="key=value", help="of all points, e.g. train.epochs=2")
     plan = add("plan", _plan, "measure a few prompts, then state what all take: requests, tokens, dollars, hours")
     plan.add_argument("--config", type=Path, help="YAML file, as for a run")
     plan.add_argument("--sample", type=int, default=16, metavar="N", help="prompts to measure, at least 8; default 16")
@@ -113,6 +132,38 @@ def _plan(options: argparse.Namespace) -> None:
                 out.rmdir()
 
 
+def _train(options: argparse.Namespace) -> None:
+    if not options.recommend:
+        _run(options, (TRAIN,))
+        return
+    from raylign.recommend.stage import of_recommending, run_recommend
+
+    config = load_config(options.config, options.overrides)
+    config = of_recommending(config, _pairs_folder(config, options.out))
+    out = options.out = options.out / "recommend"
+    _work_in(out, config, options.arguments, (TRAIN,), partial(run_recommend, config), existed=out.exists())
+
+
+def _pairs_folder(config: LoopConfig, out: Path) -> Path:
+    return Path(config.train.pairs).expanduser() if config.train.pairs else out / "pairs"
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from raylign.sweep.grid import grid
+    from raylign.sweep.stage import point_configs, run_sweep
+
+    points, config = grid(options.over), load_config(options.config, options.overrides)
+    pairs = _pairs_folder(config, options.out)
+    config.train.pairs = str(pairs.resolve())
+    out = options.out = options.out / "sweep"
+    configs = point_configs(options.config, options.overrides, points, pairs, out)
+
+    def work(folder: RunFolder, screen: Screen) -> list[str]:
+        return [*run_sweep(points, configs, folder, screen), f"table     {out / 'table.html'}"]
+
+    _work_in(out, config, options.arguments, (TRAIN,), work, existed=out.exists())
+
+
 def _work_in(
     out: Path,
     config: LoopConfig,
@@ -139,7 +190,7 @@ def _work_in(
 
 
 def _has_output(out: Path) -> bool:
-    return any(out.glob("*/done.json")) or any(out.glob("*/part-*.parquet"))
+    return any(out.rglob("done.json")) or any(out.rglob("part-*.parquet"))
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -76,17 +76,22 @@ def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Se
                     progress.update(0, 1, "starting a private cluster, or connecting to the one named")
                     resources.enter_context(ray_session(config.cluster, folder.path / "logs"))
                 ray_is_up = True
-            module = _OVERLAP if overlap and stage is SAMPLE else stage.module
-            _run_stage(config, folder, screen, stage, module)
+            run_stage(config, folder, screen, stage, _OVERLAP if overlap and stage is SAMPLE else stage.module)
+    return write_summary(folder)
+
+
+def write_summary(folder: RunFolder) -> dict[str, Any]:
+    """Write `summary.json` from the stages that are finished in this folder, and return it."""
     summary = summarise({stage.name: done for stage in LOOP if (done := folder.finished(stage.folder))})
     write_json(folder.path / "summary.json", summary)
     return summary
 
 
-def _run_stage(config: LoopConfig, folder: RunFolder, screen: Screen, stage: Stage, module: str) -> None:
+def run_stage(config: LoopConfig, folder: RunFolder, screen: Screen, stage: Stage, module: str | None = None) -> None:
+    """Run one stage, or `module` in its place, in the Ray session at hand if it needs one, and mark it whole."""
     screen.say(f"{stage.name:<9} started")
     started = time.monotonic()
-    figures = import_module(module).run(config, folder, screen)
+    figures = import_module(module or stage.module).run(config, folder, screen)
     seconds = time.monotonic() - started
     folder.finish(stage.folder, figures, seconds)
     folder.log_metrics(stage.name, event="finished", seconds=round(seconds, 1))

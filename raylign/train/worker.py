@@ -16,19 +16,11 @@ from raylign.train.engine import Engine
 from raylign.train.export import export_model
 from raylign.train.figures import final_loss, heldout_figures, means_of, rounded, rows_by_id
 from raylign.train.job import Job
-from raylign.train.model_loading import load_tokenizer, weights_folder
+from raylign.train.model_loading import load_tokenizer
 from raylign.train.objectives import Objective, PairLogps, pair_metrics
 from raylign.train.order import Plan, share
-from raylign.train.reference import (
-    AnswerLogps,
-    check_finite,
-    check_first_rewards,
-    load_reference,
-    reference_key,
-    reference_path,
-    save_reference,
-    weights_fingerprint,
-)
+from raylign.train.reference import AnswerLogps, check_finite, check_first_rewards
+from raylign.train.reference_cache import ReferenceCache
 from raylign.train.saving import Checkpoints
 from raylign.train.schedule import learning_rate
 from raylign.train.tokens import TokenPair
@@ -71,8 +63,7 @@ class _Training:
         self.checkpoints = Checkpoints(self.engine, job.checkpoints_folder)
         self.objective = Objective.of(self.train)
         self.mismatched = mismatched(self.pairs) if self.objective.needs_baseline else []
-        weights = weights_fingerprint(weights_folder(self.model)) if self.engine.rank == 0 else ""
-        self.weights = self.engine.gather(weights)[0]
+        self.cache = ReferenceCache(self.engine, job, self.model)
         self.key, self.reference = self.find_reference([*self.pairs, *self.heldout])
         if self.mismatched:  # kept apart, so that other objectives on the same pairs share the rest
             self.reference |= self.find_reference(self.mismatched)[1]
@@ -104,6 +95,7 @@ class _Training:
             "loss_first": self.state.losses[0],
             "loss_last": final_loss(self.state.losses),
             "pairs_per_second": self.state.pairs / self.state.seconds,
+            **self.cache.figures(),
             "heldout": rounded(heldout),
         }
 
@@ -131,16 +123,7 @@ class _Training:
 
     def find_reference(self, pairs: list[TokenPair]) -> tuple[str, dict[str, AnswerLogps]]:
         """The key of these pairs under the reference, and their log-probabilities, computed where none are stored."""
-        key = reference_key(self.weights, pairs, self.train.dtype, self.engine.layout)
-        path = reference_path(self.job.folder, key)
-        # Rank 0 alone looks: a worker that saw the file where another did not would leave it waiting in the pass.
-        found = load_reference(path, (pair.id for pair in pairs)) if self.engine.rank == 0 else None
-        found = self.engine.gather(found)[0]
-        if found is None:
-            found = self.engine.score(pairs, lambda done: self.note("reference", done, len(pairs)))
-            if self.engine.rank == 0:
-                save_reference(path, found)
-        return key, found
+        return self.cache.find(pairs, lambda done: self.note("reference", done, len(pairs)))
 
     def step(self, step: int) -> None:
         started = time.perf_counter()

@@ -1,15 +1,22 @@
 """The training stage for real: Ray Train workers, DeepSpeed, a tiny model; sharded, refused, exported."""
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
-from training_run import metrics, prepare, steps, train
+from training_run import BASE, metrics, prepare, steps, train
 
 from raylign.errors import InputError, TrainingError
+from raylign.run_folder import RunFolder
 from raylign.screen import Screen
+from raylign.sweep.grid import grid
+from raylign.sweep.stage import point_configs, sweep
+from raylign.train.reference import load_reference, save_reference
 from raylign.train.stage import run
 
 pytestmark = pytest.mark.loop
@@ -25,6 +32,8 @@ def test_a_run_starts_at_the_reference_and_learns_the_pairs(one_worker: Path) ->
     assert figures["heldout"]["reward_accuracy"] == 1.0
     assert figures["heldout"]["reward_margin"] > 0.1
     assert figures["pairs_per_second"] > 0
+    assert figures["reference"] == "computed"
+    assert figures["reference_seconds"] > 0
 
 
 def test_the_export_loads_in_transformers_with_template_and_safe_weights(one_worker: Path, tiny_model: Path) -> None:
@@ -65,16 +74,57 @@ def test_two_workers_that_shard_everything_take_the_same_steps(
 def test_a_wrong_reference_cache_is_refused_at_the_first_step(
     one_worker: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    found = next((one_worker / "train").glob("reference-*.parquet"))
-    rows = pq.read_table(found)
-    at = rows.column_names.index("chosen")
-    wrong = rows.set_column(at, "chosen", [[value + 2.0 for value in rows["chosen"].to_pylist()]])
-    (tmp_path / "train").mkdir()
-    pq.write_table(wrong, tmp_path / "train" / found.name)
+    path = next((one_worker / "pairs").glob("reference-*.parquet"))
+    right = load_reference(path, [])
+    assert right is not None
+    wrong = {id_: (chosen + 2.0, rejected) for id_, (chosen, rejected) in right.logps.items()}
+    save_reference(tmp_path / "pairs" / path.name, replace(right, logps=wrong))
     with pytest.raises(TrainingError, match="first reward of the chosen answer of pair train-"):
         train(tmp_path, tiny_model)
     assert len([line for line in metrics(tmp_path) if line.get("event") == "start"]) == 1  # no restart helps here
     assert not (tmp_path / "checkpoint").exists()
+
+
+def counting_worker(settings: dict[str, Any]) -> dict[str, Any]:
+    """The worker itself, which notes at each step how many language models its process holds."""
+    import gc
+
+    from raylign.train import worker
+
+    plain = worker._Training.step
+
+    def step(self: Any, *arguments: Any) -> None:
+        plain(self, *arguments)
+        held = sum(type(found).__name__ == "LlamaForCausalLM" for found in gc.get_objects())
+        with (self.job.run / "models_held").open("a") as file:
+            file.write(f"{held}\n")
+
+    worker._Training.step = step  # type: ignore[method-assign]
+    return worker.train_worker(settings)
+
+
+def test_a_sweep_on_pairs_with_a_reference_makes_no_pass_and_holds_one_model(
+    one_worker: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr("raylign.train.worker.train_worker", counting_worker)
+    points = grid(["train.objective=dpo,apo_down"])
+    configs = point_configs(
+        None, [f"model={tiny_model}", *BASE, "train.epochs=1"], points, one_worker / "pairs", tmp_path
+    )
+    shown = sweep(points, configs, RunFolder(tmp_path), Screen())
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert [(row["settings"]["objective"], row["status"], row["reference"]) for row in table] == [
+        ("dpo", "ok", "found"),
+        ("apo_down", "ok", "found"),
+    ]
+    assert len(shown) == 4  # headings, both points, what the columns mean
+    for point in points:
+        assert (tmp_path / point.name / "models_held").read_text().split() == ["1"] * 3, "the reference is not resident"
+        assert (tmp_path / point.name / "report.html").exists()
+    assert (tmp_path / "table.html").exists()
+    assert sweep(points, configs, RunFolder(tmp_path), Screen()) == shown, "a second start trains nothing"
+    assert len((tmp_path / points[0].name / "models_held").read_text().split()) == 3
 
 
 def test_single_answers_are_trained_on_against_a_baseline_of_the_global_batch(
@@ -92,7 +142,7 @@ def test_single_answers_are_trained_on_against_a_baseline_of_the_global_batch(
     assert lines[12]["loss/kto"] < 0.45
     assert figures["heldout"]["reward_chosen"] > figures["heldout"]["reward_rejected"]
     assert "reward_accuracy" not in figures["heldout"]
-    assert len(list((tmp_path / "train").glob("reference-*.parquet"))) == 2
+    assert len(list((tmp_path / "pairs").glob("reference-*.parquet"))) == 2
 
 
 def test_pairs_that_are_missing_or_useless_are_one_clear_error(

@@ -96,6 +96,18 @@ def test_training_without_pairs(out: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.parametrize("options", [["train", "--recommend"], ["sweep", "--over", "train.beta=0.1,0.3"]])
+def test_pairs_that_are_missing_are_missed_before_a_folder_is_made(options: list[str], out: Path) -> None:
+    assert_refused(raylign(*options, "--out", str(out)), f"no pairs in {out / 'pairs' / 'train'}")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("over", ["train.objective=apo_zero,ppo", "train.bet=0.1,0.3", "train.beta=0.1,-1"])
+def test_one_wrong_point_refuses_the_whole_sweep(over: str, out: Path) -> None:
+    assert_refused(raylign("sweep", "--out", str(out), "--over", over), over.partition("=")[0])
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("command", "override", "named"),
     [

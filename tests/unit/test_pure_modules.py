@@ -28,6 +28,8 @@ WITHOUT_TORCH = [
     *(f"raylign.{name}" for name in ("wording", "revise.work", "prompts.bad_rows")),
     "raylign.ids",
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
+    *(f"raylign.recommend.{name}" for name in ("evidence", "cases", "words")),
+    *(f"raylign.sweep.{name}" for name in ("grid", "table")),
     "raylign.serve.plan",
     "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,8 +14,10 @@ from raylign.errors import ModelError, TrainingError
 from raylign.train.figures import final_loss, heldout_figures, means_of, rows_by_id
 from raylign.train.objectives import Objective
 from raylign.train.reference import (
+    Reference,
     check_finite,
     check_first_rewards,
+    check_reference,
     load_reference,
     reference_key,
     reference_path,
@@ -35,12 +38,31 @@ def model_folder(path: Path, value: float) -> Path:
 
 
 def test_cached_log_probabilities_come_back_to_the_bit(tmp_path: Path) -> None:
-    logps = {"a": (-1.1234567, -20.25), "b": (-0.1, -1 / 3)}
+    reference = Reference({"a": (-1.1234567, -20.25), "b": (-0.1, -1 / 3)}, "runs/first", 2.5)
     path = reference_path(tmp_path, "key")
-    save_reference(path, logps)
-    assert load_reference(path, ["b", "a"]) == logps
+    save_reference(path, reference)
+    assert load_reference(path, ["b", "a"]) == reference
     assert load_reference(path, ["a", "c"]) is None  # a pair is missing: the pass is done again
     assert load_reference(reference_path(tmp_path, "other"), ["a"]) is None
+    path.write_bytes(path.read_bytes()[:-20])  # a copy that was cut short
+    assert load_reference(path, ["a"]) is None
+
+
+def test_a_file_with_one_changed_number_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = reference_path(tmp_path, "key")
+    save_reference(path, Reference({"a": (-1.0, -2.0), "b": (-3.0, -4.0)}, "run", 1.0))
+    table = pq.read_table(path)
+    changed = table.set_column(2, "rejected", [[-2.0, -4.0001]])
+    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+    with pytest.raises(TrainingError, match=r"reference-key\.parquet was changed"):
+        load_reference(path, ["a", "b"])
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_a_model_that_gives_no_number_is_refused_before_it_trains(bad: float) -> None:
+    check_reference({"a": (-1.0, 0.0)})
+    with pytest.raises(TrainingError, match=r"pair b is not finite \(1 of 2 pairs\)"):
+        check_reference({"a": (-1.0, -2.0), "b": (-3.0, bad)})
 
 
 def test_the_key_changes_with_everything_the_numbers_depend_on(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Which objective fits the pairs: chosen answers against the model's own."""
