@@ -46,6 +46,14 @@ LEARNING_RATE = 1e-6
 BETA = 0.1
 DEFAULT: dict[str, Any] = {}
 BEST = {"precompute_ref_log_probs": True, "gradient_checkpointing": False}
+ROUNDS = 5
+RACES: list[tuple[str, str, int, int, dict[str, float]]] = [
+    ("CLAIR", "CLAIR", 8, 3, {"best": 3.0, "default": 4.2}),
+    ("davinci", "davinci", 8, 3, {"best": 3.5}),
+    ("one CLAIR pair", "CLAIR", 1, 6, {"best": 1.5}),
+    ("nothing to share", "nothing to share", 4, 1, {"best": 1.0}),
+]
+"""Name, data set, pairs a batch, batches a round, and the bars: how many times as fast as each rival."""
 
 
 @dataclass(frozen=True)
@@ -134,32 +142,28 @@ def race(
             for rival, made in theirs.items():
                 seconds[rival].append(made.ask("steps", steps=len(batches))["seconds"])
     count = size.batches * batch_size
-    speeds = {made: [1 / (took / count + reference[made]) for took in found] for made, found in seconds.items()}
-    for made, found in speeds.items():
+    rates = {made: [1 / (took / count + reference[made]) for took in found] for made, found in seconds.items()}
+    for made, found in rates.items():
         print(
             f"{name}, {batch_size} a batch, {made}: {median(found):.3f} pairs/s "
             f"({median(seconds[made]) / count:.3f} s a pair in steps, {reference[made]:.3f} s in the reference pass)"
         )
     ratios = {
-        rival: median(mine / other for mine, other in zip(speeds["raylign"], speeds[rival], strict=True))
+        rival: median(mine / other for mine, other in zip(rates["raylign"], rates[rival], strict=True))
         for rival in rivals
     }
-    return {"pairs_per_second": speeds, "reference_seconds_a_pair": reference, "ratios": ratios}
+    return {"pairs_per_second": rates, "reference_seconds_a_pair": reference, "ratios": ratios}
 
 
-def speeds(model: str, sets: dict[str, list[TokenPair]], size: Size) -> tuple[list[Figure], dict[str, Any]]:
+def speeds(model: str, sets: dict[str, list[TokenPair]], quick: bool) -> tuple[list[Figure], dict[str, Any]]:
     """The races and their bars."""
-    races = [
-        ("CLAIR", "CLAIR", 8, {"best": 3.0, "default": 4.2}),
-        ("davinci", "davinci", 8, {"best": 3.5}),
-        ("one CLAIR pair", "CLAIR", 1, {"best": 1.5}),
-        ("nothing to share", "nothing to share", 4, {"best": 1.0}),
-    ]
-    figures, details = [], {}
-    for name, kind, batch_size, bars in races:
+    figures: list[Figure] = []
+    details = {}
+    for name, kind, batch_size, batches, bars in RACES:
         if not sets[kind]:
             print(f"{name}: no data, so not measured")
             continue
+        size = Size(1, 1) if quick else Size(ROUNDS, batches)
         found = race(model, name, sets[kind], batch_size, size, list(bars))
         details[name] = found
         figures += [
@@ -196,7 +200,6 @@ def main() -> None:
 
     own = "--pairs", "a run folder whose CLAIR pairs are taken"
     arguments = options(__doc__, lambda parser: parser.add_argument(own[0], type=Path, help=own[1]))
-    size = Size(1, 1) if arguments.quick else Size(5, 3)
     model = resolve_model("bundled")
     tokenizer = AutoTokenizer.from_pretrained(model)
     clair, where = clair_pairs(arguments.pairs)
@@ -204,9 +207,9 @@ def main() -> None:
     sets = {
         "CLAIR": tokenise(clair, tokenizer),
         "davinci": tokenise(davinci_pairs(), tokenizer),
-        "nothing to share": unshareable_pairs(4 * (size.rounds * size.batches + 1), tokenizer),
+        "nothing to share": unshareable_pairs(4 * (ROUNDS + 1), tokenizer),
     }
-    figures, details = speeds(model, sets, size)
+    figures, details = speeds(model, sets, arguments.quick)
     settings = our_settings(model, sets["CLAIR"])
     for part in (
         memory(model, sets["CLAIR"]),
