@@ -1,9 +1,9 @@
 """Whether raylign's loss and gradient are TRL's, in fp32 to the last digits and in bf16 to no larger an error.
 
-Both sides get the same weights, the same token ids in the same order, the same AdamW. The policy is the reference with
-one per cent of noise on every weight, so that no reward is zero. `plain` is one padded row an answer with logits at
-every position; every other form of raylign's has to give its loss and gradient. `--quick` takes a random two-layer
-model. TRL comes from `make bench-peers`.
+Both sides get the same weights, the same token ids in the same order, the same AdamW. The reference is the policy with
+one per cent of noise on every weight, so that rewards are not zero and KTO's KL baseline is not cut off there. `plain`
+is one padded row an answer with logits at every position; every other form of raylign's has to give its loss and
+gradient. `--quick` takes a random two-layer model. TRL comes from `make bench-peers`.
 
     python tests/benchmarks/parity_trl.py [--quick] [--out FILE.json]
 """
@@ -61,12 +61,12 @@ class Bench:
         self.reference, self.policy = str(folder / "reference"), str(folder / "policy")
         torch.manual_seed(0)
         model = _tiny(tokenizer) if quick else AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
-        self.save(model.bfloat16(), tokenizer, self.reference)
+        self.save(model.bfloat16(), tokenizer, self.policy)
         with torch.no_grad():
             for value in model.parameters():
                 value.mul_(1 + 0.01 * torch.randn_like(value))
         # In bf16 on disk both types start from the very same weights.
-        self.save(model, tokenizer, self.policy)
+        self.save(model, tokenizer, self.reference)
         self.pairs = tokenise(made_pairs(128), tokenizer)
 
     @staticmethod
@@ -220,14 +220,14 @@ def half_precision(bench: Bench) -> list[Figure]:
 
 
 def trajectory(bench: Bench) -> tuple[list[Figure], dict[str, Any]]:
-    """The losses of a training run of two pairs a step, both sides from the reference's own weights."""
+    """The losses of a training run of two pairs a step, the reference being the policy as it starts."""
     count, size = (10, 2) if bench.quick else (50, 2)
     pairs = bench.pairs[: count * size]
     batches = [list(range(at * size, (at + 1) * size)) for at in range(count)]
-    ours = bench.ours(pairs, model=bench.reference)
+    ours = bench.ours(pairs, reference=bench.policy)
     losses = ours.ask("steps", batches=batches)["losses"]
     ours.close()
-    theirs = bench.theirs(pairs, "apo_zero", size, model=bench.reference)
+    theirs = bench.theirs(pairs, "apo_zero", size, reference=bench.policy)
     their_losses = theirs.ask("steps", steps=count)["losses"]
     theirs.close()
     furthest = max(abs(ours - theirs) for ours, theirs in zip(losses, their_losses, strict=True))
