@@ -36,12 +36,14 @@ class Side:
             if not PEERS_PYTHON.exists():
                 sys.exit("TRL is not installed: run `make bench-peers` first")
             python = str(PEERS_PYTHON)
+        self.folder = tempfile.TemporaryDirectory(prefix="side-")
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": str(threads()),
+            "TMPDIR": self.folder.name,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
@@ -81,9 +83,11 @@ class Side:
         raise RuntimeError("this system does not tell a process's peak memory")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and remove what it left in its temporary folder."""
         self.process.kill()
         self.process.wait()
+        self.log.close()
+        self.folder.cleanup()
 
 
 @contextmanager
