@@ -17,12 +17,13 @@ from typing import Any
 
 import torch
 from bench import Figure, at_most, finish, options
-from peers import Side, as_rows, made_pairs, tokenise
+from peers import Rows, Side, as_rows, made_pairs, tokenise
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from raylign.config.objective import OBJECTIVES
 from raylign.model import resolve_model
-from raylign.train.objectives import OBJECTIVES
+from raylign.train.baseline import mismatched
 from raylign.train.tokens import TokenPair
 
 PEERS = {
@@ -32,8 +33,11 @@ PEERS = {
     "ipo": "ipo",
     "kto": "kto",
     "apo_zero_unpaired": "apo_zero_unpaired",
+    "sft": "sft",
 }
 """What TRL calls each of raylign's objectives; one that is missing here is reported as a miss."""
+ALONE = ("sft",)
+"""Compared on one pair: TRL takes the mean over a batch's tokens, raylign over each answer's and then over answers."""
 PLAIN = ("padded", "everywhere")
 FORMS = [
     ("packed", "answers", 1),
@@ -133,14 +137,24 @@ def objectives(bench: Bench) -> list[Figure]:
         if name not in PEERS:
             figures.append(Figure(f"{name}: compared with TRL", 0.0, "≥ 1", met=False))
             continue
-        loss, gradient = bench.gradient(ours, objective=name, batches=[list(range(PAIRS))])
-        theirs = bench.theirs(pairs, PEERS[name], PAIRS)
+        count = 1 if name in ALONE else PAIRS
+        loss, gradient = bench.gradient(ours, objective=name, batches=[list(range(count))])
+        rows = with_mismatched(pairs) if name == "kto" else as_rows(pairs[:count])
+        theirs = bench.theirs(pairs, PEERS[name], count, rows=rows)
         their_loss, their_gradient = bench.gradient(theirs)
         theirs.close()
         figures.append(at_most(f"{name}: loss, difference from TRL", apart(loss, their_loss), TOLERANCE))
         figures.append(at_most(f"{name}: gradient, relative error", distance(gradient, their_gradient), TOLERANCE))
     ours.close()
     return figures
+
+
+def with_mismatched(pairs: Sequence[TokenPair]) -> Rows:
+    """Rows that also say which answers raylign's KL baseline sees behind each prompt, for TRL to see the same."""
+    return [
+        row | {"mismatched_chosen_ids": other.chosen_ids, "mismatched_rejected_ids": other.rejected_ids}
+        for row, other in zip(as_rows(pairs), mismatched(pairs), strict=True)
+    ]
 
 
 def forms(bench: Bench) -> list[Figure]:

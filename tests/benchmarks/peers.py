@@ -143,7 +143,7 @@ def from_rows(rows: Rows) -> list[TokenPair]:
 
 def longest_first(pairs: Sequence[TokenPair]) -> list[TokenPair]:
     """Sorted by the longer side, so that a padded batch holds little padding."""
-    return sorted(pairs, key=lambda pair: -len(pair.prompt_ids) - max(len(pair.chosen_ids), len(pair.rejected_ids)))
+    return sorted(pairs, key=lambda pair: -pair.length)
 
 
 def batches_of(pairs: Sequence[TokenPair], size: int) -> list[list[TokenPair]]:
@@ -153,7 +153,7 @@ def batches_of(pairs: Sequence[TokenPair], size: int) -> list[list[TokenPair]]:
 
 def tokenise(pairs: Sequence[Pair], tokenizer: Any) -> list[TokenPair]:
     """Pairs as raylign's trainer reads them; those it drops are left out."""
-    return encode_pairs(pairs, tokenizer, MAX_LENGTH)[0]
+    return encode_pairs(pairs, tokenizer, MAX_LENGTH).pairs
 
 
 def davinci_pairs() -> list[Pair]:

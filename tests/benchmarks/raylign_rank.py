@@ -12,7 +12,7 @@ from raylign.config import LoopConfig
 from raylign.session import prepare_environment
 from raylign.train.engine import Engine
 from raylign.train.model_loading import load_model
-from raylign.train.objectives import PairLogps, pair_losses
+from raylign.train.objectives import Objective, PairLogps
 from raylign.train.order import share
 from raylign.train.packing import pack
 from raylign.train.policy import Policy
@@ -33,12 +33,14 @@ def main() -> None:
     config.train.micro_batch_size = len(pairs) // request["ranks"]
     config.train.beta, config.train.objective = request["beta"], request["objective"]
     with torch.no_grad():
-        scores = Policy(load_model(request["reference"], config))(pack(pairs, shared=True))
+        scores = zip(*Policy(load_model(request["reference"], config))(pack(pairs, shared=True)), strict=True)
+    reference = {
+        pair.id: (float(chosen), float(rejected)) for pair, (chosen, rejected) in zip(pairs, scores, strict=True)
+    }
     engine = Engine(request["model"], config, request["ranks"])
-    mine = share(list(range(len(pairs))), engine.rank, engine.workers, 1)[0]
-    chosen_B, rejected_B = engine.engine(engine.batch([pairs[at] for at in mine]))
-    logps = PairLogps(chosen_B, rejected_B, *(score_B[mine] for score_B in scores))
-    loss = pair_losses(request["objective"], logps, config.train.beta).sum() / len(pairs)
+    mine = [pairs[at] for at in share(list(range(len(pairs))), engine.rank, engine.workers, 1)[0]]
+    logps = PairLogps.of(mine, *engine.engine(engine.batch(mine)), reference)
+    loss = Objective.of(config.train).losses(logps)["loss"].sum() / len(pairs)
     engine.engine.backward(loss * engine.workers, scale_wrt_gas=False)
     total = sum(engine.gather(float(loss.detach())))
     found = _gradient(engine)

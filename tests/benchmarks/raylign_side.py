@@ -14,9 +14,10 @@ from raylign.config import LoopConfig
 from raylign.session import prepare_environment
 from raylign.train import policy as policy_module
 from raylign.train.attention import SEGMENTED
+from raylign.train.baseline import mismatched, z_ref
 from raylign.train.logprobs import token_logps
 from raylign.train.model_loading import load_model
-from raylign.train.objectives import PairLogps, pair_losses
+from raylign.train.objectives import Objective, PairLogps
 from raylign.train.packing import Batch
 from raylign.train.policy import Policy
 from raylign.train.tokens import TokenPair
@@ -76,14 +77,13 @@ class BareStep:
         self.make_optimizer = lambda: optimizer(list(self.policy.parameters()), request["learning_rate"])
         self.optimizer: MasterAdam | PlainAdam | None = None
         self.pairs = from_rows(request["rows"])
-        self.objective, self.beta = request["objective"], request["beta"]
+        self.train = config.train
+        self.train.objective, self.train.beta = request["objective"], request["beta"]
         self.reference: dict[str, tuple[float, float]] = {}
         self.arrange(request["layout"], request["logits"])
         if request["reference"] is not None:
-            policy, self.policy = self.policy, Policy(load_model(request["reference"], config))
-            self.arrange(request["layout"], request["logits"])
-            self.score([list(range(len(self.pairs)))])
-            self.policy = policy
+            self.first = Policy(load_model(request["reference"], config)).eval()
+            self.reference = self.scores(self.first, self.pairs)
 
     def arrange(self, layout: str, logits: str) -> None:
         """Take one of LAYOUTS and of LOGITS from now on; `raylign` and `chunked` are the trainer's own."""
@@ -103,27 +103,32 @@ class BareStep:
         chosen_B, rejected_B = policy(batch)
         return chosen_B, rejected_B
 
+    def scores(self, policy: Policy, pairs: Sequence[TokenPair]) -> dict[str, tuple[float, float]]:
+        """Log-probabilities (chosen, rejected) by pair id, without gradient."""
+        with torch.no_grad():
+            chosen_B, rejected_B = self.logps(policy, pairs)
+        found = zip(chosen_B.tolist(), rejected_B.tolist(), strict=True)
+        return dict(zip([pair.id for pair in pairs], found, strict=True))
+
     def score(self, batches: Sequence[Sequence[int]]) -> None:
         """The reference pass over these pairs, under the weights as they are."""
         for indices in batches:
-            pairs = [self.pairs[at] for at in indices]
-            with torch.no_grad():
-                chosen_B, rejected_B = self.logps(self.policy, pairs)
-            scores = zip(chosen_B.tolist(), rejected_B.tolist(), strict=True)
-            self.reference.update(zip([pair.id for pair in pairs], scores, strict=True))
+            self.reference |= self.scores(self.policy, [self.pairs[at] for at in indices])
 
-    def backward(self, pairs: Sequence[TokenPair], global_pairs: int) -> float:
+    def backward(self, pairs: Sequence[TokenPair], global_pairs: int, baseline: float = 0.0) -> float:
         """Add a micro-batch's part of the global batch's gradient; returns its part of the mean loss."""
-        if self.resident is not None:
-            with torch.no_grad():
-                reference = self.logps(self.resident, pairs)
-        else:
-            known = torch.tensor([self.reference[pair.id] for pair in pairs])
-            reference = known[:, 0], known[:, 1]
-        chosen_B, rejected_B = self.logps(self.policy, pairs)
-        loss = pair_losses(self.objective, PairLogps(chosen_B, rejected_B, *reference), self.beta).sum() / global_pairs
+        reference = self.reference if self.resident is None else self.scores(self.resident, pairs)
+        logps = PairLogps.of(pairs, *self.logps(self.policy, pairs), reference)
+        loss = Objective.of(self.train).losses(logps, baseline)["loss"].sum() / global_pairs
         loss.backward()
         return float(loss.detach())
+
+    def baseline(self) -> float:
+        """KTO's z_ref over all pairs, which are then one global batch; 0 for an objective without such a term."""
+        if not Objective.of(self.train).needs_baseline:
+            return 0.0
+        pairs = mismatched(self.pairs)
+        return z_ref(pairs, self.scores(self.policy, pairs), self.scores(self.first, pairs))
 
     def step(self, indices: Sequence[int]) -> float:
         """One optimizer step on one batch; returns its mean loss."""
@@ -168,10 +173,11 @@ def arrange(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
 
 def gradient(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
     """Loss and gradient of a global batch given as micro-batches, the gradient written to a file."""
-    bare.objective = request["objective"]
+    bare.train.objective = request["objective"]
     bare.policy.zero_grad(set_to_none=True)
     total = sum(len(indices) for indices in request["batches"])
-    loss = sum(bare.backward([bare.pairs[at] for at in indices], total) for indices in request["batches"])
+    baseline = bare.baseline()
+    loss = sum(bare.backward([bare.pairs[at] for at in indices], total, baseline) for indices in request["batches"])
     found = {name: value.grad for name, value in bare.policy.model.named_parameters() if value.grad is not None}
     save_file({name: value.float().contiguous() for name, value in found.items()}, Path(request["out"]))
     return {"loss": loss}

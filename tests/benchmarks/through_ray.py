@@ -36,21 +36,21 @@ def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: An
         bare.ask("reference", batches=batches)
         for _ in range(rounds):
             alone = [bare.ask("steps", batches=[batch])["seconds"] for batch in batches]
-            shares.append(sum(alone[1:]) / sum(_stage_seconds(usable, tokens)[1:]))
+            shares.append(sum(alone[1:]) / sum(_stage_seconds(usable, tokens, settings)[1:]))
     return [at_least("through Ray Train and DeepSpeed: speed, share of the bare step", median(shares), 0.95)], {
         "share_of_bare": shares
     }
 
 
-def _stage_seconds(pairs: Sequence[Pair], tokens: Sequence[TokenPair]) -> list[float]:
+def _stage_seconds(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: dict[str, Any]) -> list[float]:
     """Seconds of each optimizer step of a training run of its own."""
     from raylign.train.stage import run
 
     config = LoopConfig()
     train = config.train
     train.batch_size = train.micro_batch_size = BATCH
-    train.log_every, train.cpus_per_worker, train.sft_weight = 1, 1.0, 0.0
-    train.max_length = max(len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) for pair in tokens)
+    train.log_every, train.cpus_per_worker, train.objective = 1, 1.0, settings["objective"]
+    train.max_length = max(pair.length for pair in tokens)
     with tempfile.TemporaryDirectory(prefix="through-ray-") as made:
         for split, rows in (("train", pairs), ("heldout", pairs[:1])):
             with PartWriter(Path(made) / "pairs" / split, Pair) as writer:
