@@ -4,7 +4,6 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -61,7 +60,4 @@ def _stage_seconds(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings:
         finally:
             folder.close()
         lines = [json.loads(line) for line in (Path(made) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    speeds = [line["pairs_per_second"] for line in lines if "pairs_per_second" in line]
-    # The worker logs pairs so far over seconds so far.
-    totals = [0.0, *((at + 1) * BATCH / speed for at, speed in enumerate(speeds))]
-    return [after - before for before, after in pairwise(totals)]
+    return [line["seconds"] for line in lines if "pairs_per_second" in line]
