@@ -2,6 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCKS := cluster/requirements
@@ -9,7 +10,7 @@ TORCH := $(shell grep '^torch==' $(LOCKS)/cpu.lock)
 SOURCES := raylign jobs tests
 RUN ?= runs/quickstart
 
-.PHONY: quickstart setup setup-dev check format test test-unit lock clean
+.PHONY: quickstart setup setup-dev bench-peers check format test test-unit lock clean
 
 quickstart: setup
 	@$(BIN)/raylign loop --config jobs/conf/smollm2_cpu.yaml --out $(RUN)
@@ -39,6 +40,19 @@ $(VENV)/.raylign-dev-ready: $(VENV)/.raylign-ready $(LOCKS)/dev.lock
 	@$(PIP) install --no-deps -r $(LOCKS)/dev.lock
 	@touch $@
 
+# What benchmarks compare raylign with, in an environment of its own. It sees everything in .venv, so that both sides
+# run on the same torch and transformers, and adds the peers alone; nothing is installed into .venv.
+bench-peers: $(PEERS)/.raylign-ready
+
+$(PEERS)/.raylign-ready: $(LOCKS)/peers.lock $(VENV)/.raylign-ready
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/raylign-venv.pth"
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r $(LOCKS)/peers.lock
+	@$(PEERS)/bin/python -c 'from trl import DPOTrainer, KTOTrainer'
+	@touch $@
+	@echo "ready: $(BIN)/python tests/benchmarks/parity_trl.py, $(BIN)/python tests/benchmarks/train_vs_trl.py"
+
 check: setup-dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -61,4 +75,4 @@ lock:
 	  --python-version 3.11 --no-header --no-annotate --upgrade -o $(LOCKS)/cpu.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache build dist

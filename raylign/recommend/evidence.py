@@ -122,9 +122,9 @@ def weigh_judgement(outcomes: Sequence[Outcome], judge: str, also_wrote_chosen: 
             by_prompt.setdefault(outcome.prompt, []).append(outcome.score)
     hits = sum(sum(scores) / len(scores) for scores in by_prompt.values())
     prompts = len(by_prompt)
-    won = [sum(outcome.score == score for outcome in outcomes) for score in (1, 0, 0.5)]
+    wins, losses, ties = (sum(outcome.score == score for outcome in outcomes) for score in (1, 0, 0.5))
     rate = hits / prompts if prompts else None
-    return Judgement(judge, also_wrote_chosen, *won, prompts, rate, wilson_interval(hits, prompts))
+    return Judgement(judge, also_wrote_chosen, wins, losses, ties, prompts, rate, wilson_interval(hits, prompts))
 
 
 def decide(likelihood: Likelihood | None, judgement: Judgement | None, rejected_are_own: bool) -> Decision:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -43,11 +43,14 @@ def at_most(name: str, value: float, bar: float) -> Figure:
     return Figure(name, value, f"≤ {bar:g}", value <= bar)
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """`--quick` for a run that only shows that it works, `--out` for the JSON."""
+def options(
+    description: str | None, add_own: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+) -> argparse.Namespace:
+    """`--quick` for a run that only shows that it works, `--out` for the JSON, and what a benchmark adds of its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short run; its figures are not the benchmark's")
     parser.add_argument("--out", type=Path, help="where to write figures, hardware, versions and commit as JSON")
+    add_own(parser)
     return parser.parse_args()
 
 

@@ -1,0 +1,227 @@
+"""How fast raylign trains against TRL, on one machine: pairs a second, memory, and where both come from.
+
+SmolLM2-135M in bf16 with fp32 master weights on both sides: same weights, token ids, AdamW settings, threads, clipping.
+Each side is a process that works only while the other idles; rounds alternate, a figure is the median of their ratios.
+A round is the same pairs for all: TRL's best gets them in batches cut from the whole data set sorted by length, the
+others shuffled. Pairs a second count real pairs over an epoch: the steps, the optimizer in them, and the reference pass
+once.
+
+`default`: DPOTrainer as it comes. `best`: precompute_ref_log_probs, no gradient checkpointing, sorted by length.
+`raylign`: the bare step; a line of its own says what Ray Train and DeepSpeed's engine add.
+
+    python tests/benchmarks/train_vs_trl.py [--quick] [--pairs RUN] [--out FILE.json]
+
+`--pairs` takes the CLAIR pairs of a run folder, such as the quickstart's. TRL comes from `make bench-peers`.
+"""
+
+import random
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ablation import ablation, logits_memory, profile
+from bench import Figure, at_least, at_most, finish, options
+from peers import (
+    as_rows,
+    batches_of,
+    clair_pairs,
+    davinci_pairs,
+    longest_first,
+    side,
+    threads,
+    tokenise,
+    unshareable_pairs,
+)
+from through_ray import share_of_bare
+from transformers import AutoTokenizer
+
+from raylign.model import resolve_model
+from raylign.train.tokens import TokenPair
+
+Round = list[list[TokenPair]]
+LEARNING_RATE = 1e-6
+BETA = 0.1
+DEFAULT: dict[str, Any] = {}
+BEST = {"precompute_ref_log_probs": True, "gradient_checkpointing": False}
+ROUNDS = 5
+RACES: list[tuple[str, str, int, int, dict[str, float]]] = [
+    ("CLAIR", "CLAIR", 8, 3, {"best": 3.0, "default": 4.2}),
+    ("davinci", "davinci", 8, 3, {"best": 3.5}),
+    ("one CLAIR pair", "CLAIR", 1, 6, {"best": 1.5}),
+    ("nothing to share", "nothing to share", 4, 1, {"best": 1.0}),
+]
+"""Name, data set, pairs a batch, batches a round, and the bars: how many times as fast as each rival."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    batches: int
+    """Batches a round."""
+
+
+def cut_rounds(pairs: Sequence[TokenPair], batch_size: int, size: Size) -> list[Round]:
+    """Rounds of batches drawn from the data set sorted by length, plus one batch to warm up with in front."""
+    batches = batches_of(longest_first(pairs), batch_size)
+    needed = size.rounds * size.batches + 1
+    if len(batches) < needed:
+        raise SystemExit(f"{len(pairs)} pairs are too few: {needed * batch_size} are needed in batches of {batch_size}")
+    drawn = random.Random(0).sample(batches, needed)
+    return [drawn[:1], *(drawn[at : at + size.batches] for at in range(1, needed, size.batches))]
+
+
+def shuffled(rounds: Sequence[Round], batch_size: int) -> list[Round]:
+    """The same pairs in each round, dealt into batches at random."""
+    chance = random.Random(1)
+    dealt = []
+    for batches in rounds:
+        pairs = [pair for batch in batches for pair in batch]
+        dealt.append(batches_of(chance.sample(pairs, len(pairs)), batch_size))
+    return dealt
+
+
+def trl_settings(model: str, rounds: Sequence[Round], batch_size: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a TRL side starts with."""
+    rows = as_rows([pair for batches in rounds for batch in batches for pair in batch])
+    return {
+        "model": model, "reference": None, "dtype": "float32", "learning_rate": LEARNING_RATE, "loss_type": "apo_zero",
+        "beta": BETA, "batch_size": batch_size, "rows": rows, "settings": settings,
+    }  # fmt: skip
+
+
+def our_settings(model: str, pairs: Sequence[TokenPair], **changes: Any) -> dict[str, Any]:
+    """What raylign's side starts with."""
+    return {
+        "model": model, "reference": None, "dtype": "bfloat16", "learning_rate": LEARNING_RATE, "objective": "apo_zero",
+        "beta": BETA, "layout": "raylign", "logits": "chunked", "cached": True, "rows": as_rows(pairs),
+    } | changes  # fmt: skip
+
+
+def indices(rounds: Sequence[Round]) -> list[list[list[int]]]:
+    """Rounds as indices into their pairs listed one after another."""
+    at, found = 0, []
+    for batches in rounds:
+        found.append([])
+        for batch in batches:
+            found[-1].append(list(range(at, at + len(batch))))
+            at += len(batch)
+    return found
+
+
+def race(
+    model: str, name: str, pairs: Sequence[TokenPair], batch_size: int, size: Size, rivals: Sequence[str]
+) -> dict[str, Any]:
+    """Median pairs a second of each side over the rounds, and the median of raylign's ratio to each rival."""
+    sorted_rounds = cut_rounds(pairs, batch_size, size)
+    dealt = shuffled(sorted_rounds, batch_size)
+    ours_at = indices(dealt)
+    seconds: dict[str, list[float]] = {"raylign": [], **{rival: [] for rival in rivals}}
+    reference: dict[str, float] = dict.fromkeys(seconds, 0.0)
+    with ExitStack() as stack:
+        everything = [pair for batches in dealt for batch in batches for pair in batch]
+        ours = stack.enter_context(side("raylign_side.py", **our_settings(model, everything)))
+        theirs = {}
+        for rival in rivals:
+            rounds, settings = (sorted_rounds, BEST) if rival == "best" else (dealt, DEFAULT)
+            made = stack.enter_context(side("trl_side.py", **trl_settings(model, rounds, batch_size, settings)))
+            reference[rival] = made.started["reference_seconds"] / len(everything)
+            made.ask("steps", steps=1)
+            theirs[rival] = made
+        ours.ask("reference", batches=ours_at[0])
+        reference["raylign"] = sum(ours.ask("reference", batches=at)["seconds"] for at in ours_at[1:]) / (
+            len(everything) - batch_size
+        )
+        ours.ask("steps", batches=ours_at[0])
+        for batches in ours_at[1:]:
+            seconds["raylign"].append(ours.ask("steps", batches=batches)["seconds"])
+            for rival, made in theirs.items():
+                seconds[rival].append(made.ask("steps", steps=len(batches))["seconds"])
+    count = size.batches * batch_size
+    rates = {made: [1 / (took / count + reference[made]) for took in found] for made, found in seconds.items()}
+    for made, found in rates.items():
+        print(
+            f"{name}, {batch_size} a batch, {made}: {median(found):.3f} pairs/s "
+            f"({median(seconds[made]) / count:.3f} s a pair in steps, {reference[made]:.3f} s in the reference pass)"
+        )
+    ratios = {
+        rival: median(mine / other for mine, other in zip(rates["raylign"], rates[rival], strict=True))
+        for rival in rivals
+    }
+    return {"pairs_per_second": rates, "reference_seconds_a_pair": reference, "ratios": ratios}
+
+
+def speeds(model: str, sets: dict[str, list[TokenPair]], quick: bool) -> tuple[list[Figure], dict[str, Any]]:
+    """The races and their bars."""
+    figures: list[Figure] = []
+    details = {}
+    for name, kind, batch_size, batches, bars in RACES:
+        if not sets[kind]:
+            print(f"{name}: no data, so not measured")
+            continue
+        size = Size(1, 1) if quick else Size(ROUNDS, batches)
+        found = race(model, name, sets[kind], batch_size, size, list(bars))
+        details[name] = found
+        figures += [
+            at_least(f"{name}, {batch_size} a batch: speed, times TRL's {rival}", found["ratios"][rival], bar)
+            for rival, bar in bars.items()
+        ]
+    return figures, details
+
+
+def memory(model: str, pairs: Sequence[TokenPair]) -> tuple[list[Figure], dict[str, Any]]:
+    """Most memory that each side ever holds, each in a fresh process, over the same three batches of 8."""
+    rounds = cut_rounds(pairs, 8, Size(1, 2))
+    batches = [batch for batches in indices(rounds) for batch in batches]
+    peaks = {}
+    everything = [pair for part in rounds for batch in part for pair in batch]
+    with side("raylign_side.py", **our_settings(model, everything)) as made:
+        made.ask("reference", batches=batches)
+        made.ask("steps", batches=batches)
+        peaks["raylign"] = made.peak_bytes
+    for rival, settings in (("best", BEST), ("default", DEFAULT)):
+        with side("trl_side.py", **trl_settings(model, rounds, 8, settings)) as made:
+            made.ask("steps", steps=len(batches))
+            peaks[rival] = made.peak_bytes
+    for name, found in peaks.items():
+        print(f"peak memory of {name}: {found / 2**30:.2f} GiB")
+    return [
+        at_most("peak memory, share of TRL's default", peaks["raylign"] / peaks["default"], 0.6),
+        at_most("peak memory, share of TRL's best", peaks["raylign"] / peaks["best"], 0.8),
+    ], {"peak_bytes": peaks}
+
+
+def main() -> None:
+    """Speed, memory, ablation, profile, and the step through Ray Train."""
+
+    own = "--pairs", "a run folder whose CLAIR pairs are taken"
+    arguments = options(__doc__, lambda parser: parser.add_argument(own[0], type=Path, help=own[1]))
+    model = resolve_model("bundled")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    clair, where = clair_pairs(arguments.pairs)
+    print(f"CLAIR pairs: {where}; {threads()} threads a side")
+    sets = {
+        "CLAIR": tokenise(clair, tokenizer),
+        "davinci": tokenise(davinci_pairs(), tokenizer),
+        "nothing to share": unshareable_pairs(4 * (ROUNDS + 1), tokenizer),
+    }
+    figures, details = speeds(model, sets, arguments.quick)
+    settings = our_settings(model, sets["CLAIR"])
+    for part in (
+        memory(model, sets["CLAIR"]),
+        ablation(settings, sets["CLAIR"], 1 if arguments.quick else 5),
+        profile(settings, sets["CLAIR"]),
+        logits_memory(settings),
+        share_of_bare(settings, clair, tokenizer, rounds=1 if arguments.quick else 3),
+    ):
+        figures += part[0]
+        details |= part[1]
+    finish(arguments, figures, {"CLAIR pairs": where, "threads": threads(), **details})
+
+
+if __name__ == "__main__":
+    main()
