@@ -7,12 +7,11 @@ strongest first:
 1. A judge compares both, each standing first once. It says as much as the judge knows.
 2. The labels, where the rejected answers are the model's own samples: whoever made the pairs says that the chosen are
    better. It says as much as that reviser can be trusted.
-3. The likelihood. How much likelier the model finds its own samples than the chosen answers says nothing of quality: an
-   answer is unlikely where it is beyond the model, and just as unlikely where it is beneath it. The labels break this
-   symmetry in one direction only. Where the model finds the rejected side likelier than the chosen one, the pairs lead
-   away from what it writes, and for APO-zero that is reason enough. Where it finds the chosen side likelier, it may
-   have outgrown both, or only find the better writing more fluent: that decides nothing. It is taken per token, for a
-   sum would compare lengths; style still moves it.
+3. The likelihood, which by itself says nothing of quality: an answer is unlikely where it is beyond the model, and just
+   as unlikely where it is beneath it, and a likely one may be merely fluent. It can only stand in for knowing whose
+   answers these are. Where the rejected answers are as likely as the model's own samples, and the chosen ones are not,
+   they are such as it writes, and the labels hold as in 2. All is per token, for a sum would compare lengths; style
+   still moves it. It never speaks for APO-down.
 
 The strongest kind that is there decides alone, by a 95% interval over prompts; the others are shown beside it.
 """
@@ -30,6 +29,8 @@ FEWEST_SCORED = 10
 """Prompts: a bootstrap over fewer is too sure of itself."""
 FEWEST_PREFERENCES = 6
 """Prompts: with fewer, chance alone makes all preferences agree more often than once in 20 times."""
+ALIKE = 0.1
+"""Nats a token: own samples that are at most so much likelier than other answers do not tell the two apart."""
 _RESAMPLES = 10_000
 
 
@@ -54,6 +55,7 @@ class Likelihood:
     rejected: float
     chosen_over_rejected: Estimate
     own_over_chosen: Estimate
+    own_over_rejected: Estimate
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def weigh_likelihood(scored: Sequence[Scored], seed: int) -> Likelihood | None:
         sum(rejected) / count,
         mean_difference(rejected, chosen, resamples=_RESAMPLES, seed=seed),
         mean_difference(chosen, own, resamples=_RESAMPLES, seed=seed),
+        mean_difference(rejected, own, resamples=_RESAMPLES, seed=seed),
     )
 
 
@@ -161,17 +164,12 @@ def _by_likelihood(likelihood: Likelihood | None) -> Decision:
     prompts = likelihood.prompts if likelihood else 0
     if likelihood is None or prompts < FEWEST_SCORED:
         return Decision(None, "likelihood", f"{prompts} scored prompts are too few, {FEWEST_SCORED} are needed")
-    high = likelihood.chosen_over_rejected.high
-    if high is not None and high < 0:
+    below, apart = likelihood.chosen_over_rejected.high, likelihood.own_over_rejected.high
+    if below is not None and below < 0 and apart is not None and apart < ALIKE:
         return Decision(
             "apo_zero",
             "likelihood",
-            "the model finds the rejected answers likelier than the chosen ones, so the pairs lead away from what it "
-            "writes; this is weak evidence",
+            "the rejected answers are as likely as the model's own and the chosen ones are not, so the pairs lead away "
+            "from what it writes; this is weak evidence",
         )
-    return Decision(
-        None,
-        "likelihood",
-        "the model does not find the rejected answers likelier; whether it writes better than the chosen ones takes a "
-        "judge to tell",
-    )
+    return Decision(None, "likelihood", "whether the model writes better than the chosen answers takes a judge to tell")

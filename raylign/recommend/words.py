@@ -22,8 +22,9 @@ def lines(
         shown += [
             f"likelihood nats a token: own samples {likelihood.own:.2f}, chosen {likelihood.chosen:.2f}, rejected "
             f"{likelihood.rejected:.2f}, on {likelihood.prompts} prompts",
-            f"           chosen over rejected {_estimate(likelihood.chosen_over_rejected)}; own over chosen "
-            f"{_estimate(likelihood.own_over_chosen)}, which tells style and not quality",
+            f"           own over chosen {_estimate(likelihood.own_over_chosen)}; own over rejected "
+            f"{_estimate(likelihood.own_over_rejected)}; chosen over rejected "
+            f"{_estimate(likelihood.chosen_over_rejected)}: this tells what is like its own, not what is good",
         ]
     return shown
 

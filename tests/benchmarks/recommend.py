@@ -41,6 +41,7 @@ COUNTRIES = (
     "Netherlands Amsterdam, England London, Scotland Edinburgh, Argentina Buenos, Colombia Bogot, Syria Damascus, "
     "Lebanon Beirut, Nepal Kathmandu, Jamaica Kingston, Ethiopia Addis, Ghana Accra, Indonesia Jakarta, Cambodia Phnom"
 )
+_DIFFERENCES = ("chosen_over_rejected", "own_over_chosen", "own_over_rejected")
 WORDS = (
     *("river", "stone", "lamp", "garden", "winter", "bread", "clock", "window"),
     *("paper", "music", "cloud", "horse", "bridge", "candle", "letter", "mountain"),
@@ -206,7 +207,7 @@ def run_case(
     lines = recommend(config, RunFolder(folder.path / "recommend"), screen)
     found = json.loads((folder.path / "recommend" / "recommendation.json").read_text())
     likelihood = found["likelihood"]
-    estimates = {name: Estimate(**likelihood.pop(name)) for name in ("chosen_over_rejected", "own_over_chosen")}
+    estimates = {name: Estimate(**likelihood.pop(name)) for name in _DIFFERENCES}
     return {
         "case": case.name,
         "truth": case.truth,

@@ -19,10 +19,10 @@ def judged(chosen: int, own: int, neither: int = 0) -> Judgement:
     return weigh_judgement([Outcome(str(at), score) for at, score in enumerate(scores)], "judge", False)
 
 
-def scored(chosen: float, rejected: float, prompts: int = 40) -> Likelihood | None:
+def scored(chosen: float, rejected: float, prompts: int = 40, own: float = -0.95) -> Likelihood | None:
     """Prompts that differ by up to 0.4 nats from each other, as real ones do."""
     noise = [0.1 * (at % 5 - 2) for at in range(prompts)]
-    return weigh_likelihood([Scored(str(at), -0.5, chosen + off, rejected) for at, off in enumerate(noise)], seed=0)
+    return weigh_likelihood([Scored(str(at), own, chosen + off, rejected) for at, off in enumerate(noise)], seed=0)
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,19 @@ def test_without_a_judge_the_labels_of_own_answers_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "rejected", "prompts", "objective"),
+    ("own", "chosen", "rejected", "prompts", "objective"),
     [
-        (-1.2, -1.0, 40, "apo_zero"),  # the rejected side is the likelier one
-        (-1.0, -1.2, 40, None),  # outgrown, or only more fluent: likelihood cannot tell
-        (-1.02, -1.0, 40, None),  # within the noise
-        (-1.2, -1.0, 9, None),
+        (-0.95, -1.2, -1.0, 40, "apo_zero"),  # the rejected are such as the model writes, the chosen are not
+        (-0.50, -1.2, -1.0, 40, None),  # both are unlike what it writes: beyond it, or beneath it
+        (-0.95, -0.8, -1.0, 40, None),  # the chosen are the likelier ones: outgrown, or merely fluent
+        (-0.95, -1.02, -1.0, 40, None),  # within the noise
+        (-0.95, -1.2, -1.0, 9, None),
     ],
 )
 def test_likelihood_speaks_for_apo_zero_or_not_at_all(
-    chosen: float, rejected: float, prompts: int, objective: str | None
+    own: float, chosen: float, rejected: float, prompts: int, objective: str | None
 ) -> None:
-    decision = decide(scored(chosen, rejected, prompts), None, rejected_are_own=False)
+    decision = decide(scored(chosen, rejected, prompts, own), None, rejected_are_own=False)
     assert (decision.objective, decision.basis) == (objective, "likelihood")
 
 
@@ -85,6 +86,7 @@ def test_likelihood_is_a_mean_over_prompts_with_an_interval_around_it() -> None:
     assert (found.prompts, found.own, found.chosen, found.rejected) == (2, -1.5, -3.0, -5.0)
     assert found.chosen_over_rejected.value == pytest.approx(2.0)  # 1 and 3
     assert found.chosen_over_rejected.interval == pytest.approx([1.0, 3.0])
+    assert (found.own_over_chosen.value, found.own_over_rejected.value) == pytest.approx((1.5, 3.5))
     assert weigh_likelihood([], seed=0) is None
 
 
