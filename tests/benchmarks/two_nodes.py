@@ -124,9 +124,9 @@ def pick(found: list[psutil.Process]) -> psutil.Process | None:
 
 
 def command_line(process: psutil.Process) -> str:
-    """As it is now; empty where the process is gone."""
+    """As it is now, without the spaces that a renamed process fills its old one up with; empty where it is gone."""
     try:
-        return " ".join(process.cmdline())
+        return " ".join(process.cmdline()).strip()
     except psutil.Error:
         return ""
 
