@@ -194,9 +194,41 @@ def _check_train(config: LoopConfig) -> None:
             "train.offload_optimizer is true while train.gpus_per_worker is 0",
             "on CPU the optimizer is in host memory already",
         )
+    if train.offload_parameters and (train.gpus_per_worker == 0 or train.zero_stage != 3):
+        raise ConfigError(
+            f"train.offload_parameters is true with train.gpus_per_worker {train.gpus_per_worker} and "
+            f"train.zero_stage {train.zero_stage}",
+            "only ZeRO-3 on GPUs can take parameters away: set train.zero_stage=3, or leave them where they are",
+        )
+    _check_lora(train)
     if train.dtype == "fp32" and train.zero_stage == 3 and train.gpus_per_worker == 0 and train.workers == 1:
         raise ConfigError(
             "train.zero_stage is 3 with one fp32 CPU worker", "there is nothing to shard: use train.zero_stage=1"
+        )
+
+
+def _check_lora(train: TrainConfig) -> None:
+    lora = train.lora
+    if lora.rank is None:
+        for key, value, neutral in (
+            ("train.lora.quantization", lora.quantization, None),
+            ("train.export", train.export, "merged"),
+        ):
+            if value != neutral:
+                raise ConfigError(
+                    f"{key} is {value!r} while train.lora.rank is null", "set train.lora.rank to train an adapter"
+                )
+        return
+    if lora.quantization is not None and train.gpus_per_worker == 0:
+        raise ConfigError(
+            f"train.lora.quantization is {lora.quantization!r} while train.gpus_per_worker is 0",
+            "4-bit weights need a GPU: set train.gpus_per_worker=1, or train.lora.quantization=null",
+        )
+    if lora.quantization is not None and (train.dtype != "bf16" or train.zero_stage == 3):
+        raise ConfigError(
+            f"train.lora.quantization is {lora.quantization!r} with train.dtype {train.dtype} and "
+            f"train.zero_stage {train.zero_stage}",
+            "4-bit weights compute in bf16 and are not sharded: set train.dtype=bf16 and train.zero_stage=1 or 2",
         )
 
 

@@ -207,6 +207,22 @@ class OffpolicyConfig:
 
 
 @dataclass
+class LoraConfig:
+    """Low-rank adapters in the place of training all weights (arXiv 2106.09685); the reference is the adapter off."""
+
+    rank: int | None = field(default=None, metadata={"low": 1})
+    """Rank of each adapter; null trains all weights, and the other keys say nothing."""
+    alpha: float = field(default=32.0, metadata={"above": 0.0})
+    """An adapter's output is multiplied by alpha / rank."""
+    dropout: float = field(default=0.0, metadata={"low": 0.0, "below": 1.0})
+    """Share of an adapter's inputs that a training step leaves out."""
+    targets: list[str] = field(default_factory=list)
+    """Names of the linear layers that get an adapter, e.g. [q_proj, v_proj]; empty for all but the head."""
+    quantization: str | None = field(default=None, metadata={"allowed": (None, "nf4", "fp4")})
+    """GPU only: hold the frozen weights in 4 bits through bitsandbytes (QLoRA, arXiv 2305.14314); null leaves them."""
+
+
+@dataclass
 class TrainConfig:
     """How the target model is aligned on the pairs."""
 
@@ -214,6 +230,9 @@ class TrainConfig:
     """Folder of pairs to train on (`train/` and `heldout/` inside); null takes the run folder's own."""
     reference_folder: str | None = field(default=None, metadata=_OPERATION)
     """Folder for the reference log-probabilities, which runs on the same pairs share; null keeps them beside these."""
+    allow_other_drafts: bool = False
+    """Train on pairs whose rejected answers another model drafted; false refuses them, as APO takes them for the target
+    model's own and a wrong folder looks the same."""
     objective: str = "apo_zero + 4·sft"
     """What is minimised: one of `raylign.config.objective.OBJECTIVES`, or a weighted sum of them (`*` and `·` both
     multiply). arXiv 2408.06266 names when apo_zero and when apo_down fits; `sft` is the chosen answers' negative
@@ -236,6 +255,8 @@ class TrainConfig:
     """AdamW weight decay."""
     max_gradient_norm: float = field(default=1.0, metadata={"above": 0.0})
     """Gradients are clipped to this norm."""
+    max_gradient_jump: float | None = field(default=100.0, metadata={"above": 1.0})
+    """Stop where a step's gradient norm is this many times the running median and would be clipped; null for never."""
     epochs: int = field(default=1, metadata={"low": 1})
     """Passes over the pairs."""
     batch_size: int = field(default=8, metadata={"low": 1})
@@ -262,14 +283,26 @@ class TrainConfig:
     """DeepSpeed ZeRO stage: what is sharded over workers (1 optimizer, 2 and gradients, 3 and parameters)."""
     offload_optimizer: bool = False
     """GPU only: keep optimizer state in host memory (on CPU it is there anyway)."""
+    offload_parameters: bool = False
+    """GPU and ZeRO-3 only: keep parameters in host memory too, and fetch them a layer at a time."""
     dtype: str = field(default="bf16", metadata={"allowed": ("bf16", "fp32")})
     """Compute type; bf16 keeps fp32 master weights."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    export: str = field(default="merged", metadata={"allowed": ("merged", "adapter")})
+    """With LoRA: `merged` writes a whole model, `adapter` the adapter alone, which neither serve nor evaluate takes."""
     log_every: int = field(default=5, metadata=_OPERATION | {"low": 1})
     """Steps between lines of training metrics."""
     evaluate_every: int = field(default=20, metadata={"low": 1})
     """Steps between held-out evaluations; one always runs at the end."""
+    early_stop: str | None = field(default=None, metadata={"allowed": (None, *HELDOUT_METRICS)})
+    """Stop when this held-out figure no longer gets better; null trains to the end."""
+    early_stop_patience: int = field(default=3, metadata={"low": 1})
+    """Evaluations in a row without a new best after which `early_stop` stops."""
+    peak_tflops: float | None = field(default=None, metadata=_OPERATION | {"above": 0.0})
+    """What one worker's device could do at most, in TFLOP/s, behind the utilisation figure: the data sheet's number for
+    `dtype`; null measures a matrix product at the start."""
     checkpoint_every: int = field(default=50, metadata={"low": 1})
     """Steps between checkpoints."""
     checkpoints_kept: int = field(default=2, metadata=_OPERATION | {"low": 1})

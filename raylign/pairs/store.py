@@ -7,6 +7,7 @@ manifest.json             source, counts, contrast, models, templates, and every
 """
 
 import hashlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -93,6 +94,13 @@ def summarise(values: list[float]) -> dict[str, float]:
     low, median, high = np.percentile(values, [5, 50, 95])
     named = {"mean": np.mean(values), "median": median, "percentile_5": low, "percentile_95": high}
     return {name: round(float(value), 4) for name, value in named.items()}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What stands beside a store's pairs about their making; empty for pairs that were made elsewhere."""
+    path = folder / "manifest.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def _describe_files(root: Path, paths: Iterable[Path]) -> dict[str, dict[str, Any]]:

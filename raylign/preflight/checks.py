@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from raylign.config import LoopConfig
-from raylign.errors import EndpointError, InputError
+from raylign.errors import ConfigError, EndpointError, InputError
 from raylign.loop import EVALUATE, JUDGE, PAIRS, REVISE, SAMPLE, TRAIN, Stage, needed, overlapped
+from raylign.pairs.store import read_manifest
 from raylign.parts import part_paths
 from raylign.preflight.gpus import local_gpus
 from raylign.preflight.needs import check_room, need_of
-from raylign.preflight.places import check_cluster, check_journal, check_model, check_writable
+from raylign.preflight.places import check_cluster, check_journal, check_model, check_writable, same_model
 from raylign.prompts.readers import locate
 from raylign.revise.templates import check_template, load_template
+from raylign.train.store_check import check_drafted_by
 
 NETWORK_SECONDS = 6.0
 """For everything that is asked over the network together: with what Python takes to start, a refusal comes in ten."""
@@ -36,9 +38,9 @@ def preflight(config: LoopConfig, stages: Sequence[Stage], out: Path) -> None:
         out: The run folder, there or not.
 
     Raises:
-        InputError: a folder cannot be written, or the input of a stage is missing.
+        InputError: a folder cannot be written, the input of a stage is missing, or was made for another model.
         ModelError: a model is missing or has no chat template.
-        ConfigError: the reviser's template lacks a field, or the port to serve at is taken.
+        ConfigError: the reviser's template lacks a field, the port to serve at is taken, or stages do not fit together.
         PlanError: the private local cluster is too small, or no cluster answers at the address.
         EndpointError: the reviser or the evaluation endpoint is down, refuses the key, or lacks the model.
     """
@@ -109,6 +111,13 @@ def _check_inputs(config: LoopConfig, stages: Sequence[Stage], out: Path) -> Non
                 f"no pairs in {folder / 'train'}",
                 "run `raylign pairs` on this run folder first, or set train.pairs to a folder of pairs",
             )
+        if not config.train.allow_other_drafts:
+            check_drafted_by(read_manifest(folder), config.model, same_model)
+    if EVALUATE in stages and config.train.export == "adapter" and config.evaluate.base_url is None:
+        raise ConfigError(
+            "train.export is 'adapter', and the evaluation serves whole models",
+            "set train.export=merged, run `raylign train` alone, or name an endpoint in evaluate.base_url",
+        )
     if EVALUATE in stages and TRAIN not in stages and not (out / "checkpoint" / "config.json").is_file():
         raise InputError(f"{out} has no trained checkpoint", "run the train stage in this folder first")
 

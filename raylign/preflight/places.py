@@ -61,6 +61,12 @@ def check_model(name: str, field: str, trust_remote_code: bool) -> None:
         )
 
 
+def same_model(name: str) -> str:
+    """What all names of one model's folder have in common; a name that is no folder here stands for itself."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if _exists(path) else name
+
+
 def check_cluster(address: str) -> None:
     """Raise a PlanError where nothing listens at a Ray address of the form host:port or ray://host:port."""
     scheme, _, rest = address.rpartition("://")

@@ -18,6 +18,8 @@ def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": train.zero_stage, "overlap_comm": on_gpu, "contiguous_gradients": True}
     if not on_gpu or train.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": on_gpu}
+    if train.offload_parameters:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": on_gpu}
     if train.zero_stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
     return {

@@ -12,6 +12,8 @@ from raylign.config.schema import LoopConfig
 from raylign.errors import RaylignError, TrainingError
 from raylign.train.checkpoint import SavedCheckpoint, Share
 from raylign.train.deepspeed_config import accumulation_steps, deepspeed_config
+from raylign.train.flops import model_size
+from raylign.train.lora import adapter_off, has_adapter
 from raylign.train.model_loading import load_model, why_not_shared
 from raylign.train.packing import Batch, pack
 from raylign.train.policy import Policy
@@ -37,6 +39,7 @@ class Engine:
         self.micro_batches = accumulation_steps(config.train, self.workers)
         policy = Policy(load_model(model, config))
         self.reason_padded = why_not_shared(policy.model)
+        self.size = model_size(policy.model)  # before ZeRO-3 takes the weights apart
         self.engine, *_ = deepspeed.initialize(
             model=policy,
             model_parameters=[parameter for parameter in policy.parameters() if parameter.requires_grad],
@@ -81,6 +84,7 @@ class Engine:
         size = self.micro_batch_size
         batches = [pairs[start : start + size] for start in range(0, len(pairs), size)]
         found: dict[str, AnswerLogps] = {}
+        self.engine.eval()  # an adapter may have dropout
         for first in range(0, len(batches), self.workers):
             at = first + self.rank
             mine = batches[at] if at < len(batches) else pairs[:1]
@@ -89,6 +93,7 @@ class Engine:
             scores = zip(chosen_B.tolist(), rejected_B.tolist(), strict=True)
             found.update(zip([pair.id for pair in mine], scores, strict=True))
             progress(min((first + self.workers) * size, len(pairs)))
+        self.engine.train()
         merged: dict[str, AnswerLogps] = {}
         for part in self.gather(found):
             merged.update(part)
@@ -149,12 +154,22 @@ class Engine:
             self.engine.backward((chosen_B.sum() + rejected_B.sum()) * 0.0, scale_wrt_gas=False)
             self.engine.step()
 
+    def score_reference(self, pairs: Sequence[TokenPair], progress: Callable[[int], None]) -> dict[str, AnswerLogps]:
+        """The same under the reference: a policy without a trained step, or one whose adapter is switched off."""
+        with adapter_off(self.engine.module.model):
+            return self.score(pairs, progress)
+
     def model_and_state(self) -> tuple[Any, dict[str, torch.Tensor] | None]:
-        """The Hugging Face model, and its whole weights by name on rank 0 (None elsewhere under ZeRO-3)."""
+        """The Hugging Face model, and its weights by name on rank 0 (None elsewhere under ZeRO-3).
+
+        The weights are whole; of a model with an adapter they are the adapter's alone.
+        """
         model = self.engine.module.model
+        adapted = has_adapter(model)
         if self.zero_stage < 3:
-            return model, model.state_dict()
-        whole = self.engine._zero3_consolidated_16bit_state_dict()
+            trained = {name for name, value in model.named_parameters() if value.requires_grad}
+            return model, {name: value for name, value in model.state_dict().items() if not adapted or name in trained}
+        whole = self.engine._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=adapted)
         if whole is None:
             return model, None
         return model, {name.removeprefix("model."): value for name, value in whole.items()}

@@ -1,36 +1,95 @@
-"""Write the aligned model as a Hugging Face folder, whole or not at all. This acts (writes files)."""
+"""Write the aligned model as a Hugging Face folder, whole or not at all. This acts (reads and writes files)."""
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from raylign.pairs.store import read_manifest
+from raylign.train.job import Job
+from raylign.train.lora import has_adapter, merge
+from raylign.train.model_card import model_card
+from raylign.train.model_loading import load_tokenizer, read_model
 
-def export_model(folder: Path, model: Any, state: dict[str, torch.Tensor], tokenizer: Any) -> None:
-    """Write weights (safetensors, bf16), configuration, generation settings, tokenizer and chat template.
+
+def write_model(job: Job, base: str, model: Any, state: dict[str, torch.Tensor], figures: dict[str, Any]) -> None:
+    """Write a run's model to its place: the whole model, or with LoRA what `train.export` says.
+
+    Args:
+        base: folder or hub id of the model that the run started from.
+        model: the Hugging Face model that `state` belongs to.
+        state: its weights by name, whole; of a model with an adapter the adapter's alone.
+        figures: what training found, for the model card.
+    """
+    tokenizer = load_tokenizer(base, job.config.trust_remote_code)
+    card = model_card(job.config, figures, read_manifest(job.pairs), tokenizer.chat_template is not None)
+    if not has_adapter(model):
+        export_model(job.export_path, model, state, tokenizer, card)
+    elif job.config.train.export == "adapter":
+        export_adapter(job.export_path, model, state, tokenizer, card, base)
+    else:
+        with tempfile.TemporaryDirectory(prefix="raylign-adapter-") as folder:
+            export_adapter(Path(folder) / "adapter", model, state, tokenizer, card, base)
+            whole = merge(Path(folder) / "adapter", read_model(base, job.config))
+        export_model(job.export_path, whole, whole.state_dict(), tokenizer, card)
+
+
+def export_model(folder: Path, model: Any, state: dict[str, torch.Tensor], tokenizer: Any, card: str) -> None:
+    """Write weights (safetensors, bf16), configuration, generation settings, tokenizer, chat template and model card.
 
     Args:
         folder: where the model goes; a former export there is replaced.
         model: the Hugging Face model that `state` belongs to; gives configuration and generation settings.
         state: its weights by name, whole.
         tokenizer: the tokenizer it was trained with.
+        card: the text of README.md.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        half = {
-            name: value.to("cpu", torch.bfloat16) if value.is_floating_point() else value.cpu()
-            for name, value in state.items()
-        }
-        model.save_pretrained(hidden, state_dict=half)
+    with _replacing(folder) as hidden:
+        model.save_pretrained(hidden, state_dict=_half(state))
         model.config.dtype = torch.bfloat16  # `save_pretrained` wrote the type that the model was trained in
         model.config.save_pretrained(hidden)
         tokenizer.save_pretrained(hidden)
+        (hidden / "README.md").write_text(card, encoding="utf-8")
+
+
+def export_adapter(
+    folder: Path, model: Any, state: dict[str, torch.Tensor], tokenizer: Any, card: str, base: str
+) -> None:
+    """Write an adapter in peft's format, with tokenizer, chat template and model card beside it.
+
+    Args:
+        state: the adapter's weights by their names in `model`.
+        base: folder or hub id of the model that it belongs on; stands in its configuration.
+    """
+    with _replacing(folder) as hidden:
+        for settings in model.peft_config.values():
+            settings.base_model_name_or_path = base
+        model.save_pretrained(hidden, state_dict=_half(state))
+        tokenizer.save_pretrained(hidden)
+        (hidden / "README.md").write_text(card, encoding="utf-8")
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of `folder` when the block has ended well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield hidden
         hidden.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         hidden.rename(folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        name: value.to("cpu", torch.bfloat16) if value.is_floating_point() else value.cpu()
+        for name, value in state.items()
+    }

@@ -52,6 +52,11 @@ def rows_by_id(pairs: Sequence[TokenPair], columns: Mapping[str, torch.Tensor]) 
     return rows
 
 
+def losses_of(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The loss of each row by id. One that is no number is left out of a row with a single answer, and told here."""
+    return {id_: row.get("loss", math.nan) for id_, row in rows.items()}
+
+
 def means_of(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Mean of each figure over the rows that have it."""
     columns: dict[str, list[float]] = {}
@@ -59,6 +64,24 @@ def means_of(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
     return {name: sum(values) / len(values) for name, values in columns.items()}
+
+
+def likelihood_movement(
+    pairs: Sequence[TokenPair], policy: Mapping[str, AnswerLogps], reference: Mapping[str, AnswerLogps]
+) -> dict[str, float]:
+    """How far the log-probabilities of both answers have moved from the reference, in nats; nothing for no pairs.
+
+    `movement_chosen` and `movement_rejected` are means over pairs of the sums over an answer's tokens; with
+    `_per_token` the movement of all pairs over all their tokens. Preference losses can widen a margin while both fall.
+    """
+    figures: dict[str, float] = {}
+    for side, name in enumerate(("chosen", "rejected")):
+        answers = [(pair.id, len(pair.rejected_ids if side else pair.chosen_ids)) for pair in pairs]
+        moved = [policy[id_][side] - reference[id_][side] for id_, tokens in answers if tokens]
+        if moved:
+            figures[f"movement_{name}"] = sum(moved) / len(moved)
+            figures[f"movement_{name}_per_token"] = sum(moved) / sum(tokens for _, tokens in answers)
+    return figures
 
 
 def final_loss(losses: Sequence[float]) -> float:

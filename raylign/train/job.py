@@ -5,6 +5,7 @@ On a cluster the run folder lies on storage that the driver and all workers shar
     <run>/train/tokens/{train,heldout}.parquet   the pairs as token ids, written by the driver
     <pairs>/reference-<key>.parquet              reference log-probabilities, written by rank 0; else in <run>/train
     <run>/train/progress.json                    how far it is, rewritten by rank 0 at every step
+    <run>/train/offence.json                     the pairs of a step that stopped the run by its numbers
     <run>/train/ray/step-<steps>/                checkpoints (`raylign.train.checkpoint`), kept and dropped by Ray Train
     <run>/metrics.jsonl                          a line every `log_every` steps, evaluation, checkpoint and (re)start
     <run>/checkpoint/                            the aligned model
@@ -61,6 +62,11 @@ class Job:
     def checkpoints_folder(self) -> Path:
         """Ray Train's own folder: what it knows of the run, and a folder for each checkpoint."""
         return self.folder / CHECKPOINTS
+
+    @property
+    def offence_path(self) -> Path:
+        """Where rank 0 keeps the pairs of a step that stopped the run."""
+        return self.folder / "offence.json"
 
     @property
     def export_path(self) -> Path:

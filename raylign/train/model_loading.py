@@ -10,6 +10,8 @@ from transformers.utils import cached_file
 from raylign.config.schema import LoopConfig
 from raylign.errors import ModelError
 from raylign.train.attention import SEGMENTED
+from raylign.train.head import check_projection
+from raylign.train.lora import add_adapter, quantization_settings
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -32,35 +34,75 @@ def load_model(model: str, config: LoopConfig) -> Any:
     """The target model in the training type, without dropout, ready for the layout that its attention allows.
 
     Policy and reference are the same weights at the first step, so dropout would only make them differ (TRL turns it
-    off too). Weights are read from safetensors only.
+    off too). With LoRA its weights are frozen and an adapter is put on them.
 
     Raises:
-        ModelError: the folder cannot be loaded.
+        ModelError: the folder cannot be loaded, a weight is not finite, or its kind of model cannot be trained.
     """
-    try:
-        settings = AutoConfig.from_pretrained(model, trust_remote_code=config.trust_remote_code)
-        for name in list(vars(settings)):
-            if name.endswith(("dropout", "pdrop")) and isinstance(getattr(settings, name), float):
-                setattr(settings, name, 0.0)
-        loaded = AutoModelForCausalLM.from_pretrained(
-            model,
-            config=settings,
-            dtype=DTYPES[config.train.dtype],
-            use_safetensors=True,
-            trust_remote_code=config.trust_remote_code,
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model {model} cannot be loaded: {_first_line(error)}", "check the model folder") from error
+    loaded = read_model(model, config, quantization_settings(config.train.lora))
+    check_finite_weights(loaded, model)
+    check_projection(loaded)
     if why_not_shared(loaded) is None:
         loaded.set_attn_implementation(SEGMENTED)
+    if config.train.lora.rank is not None:
+        add_adapter(loaded, config.train.lora)
     if config.train.activation_checkpointing:
         loaded.gradient_checkpointing_enable({"use_reentrant": False})
     return loaded
 
 
+def read_model(model: str, config: LoopConfig, quantization: Any = None) -> Any:
+    """The target model as it is in its folder, without dropout, in the training type; from safetensors only.
+
+    Args:
+        quantization: how transformers quantises it; None leaves its weights as they are.
+
+    Raises:
+        ModelError: the folder cannot be loaded, or a package that quantises is missing.
+    """
+    further = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": 0}}
+    try:
+        settings = AutoConfig.from_pretrained(model, trust_remote_code=config.trust_remote_code)
+        for name in list(vars(settings)):
+            if name.endswith(("dropout", "pdrop")) and isinstance(getattr(settings, name), float):
+                setattr(settings, name, 0.0)
+        return AutoModelForCausalLM.from_pretrained(
+            model,
+            config=settings,
+            dtype=DTYPES[config.train.dtype],
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+            **further,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {model} cannot be loaded: {_first_line(error)}", "check the model folder") from error
+    except ImportError as error:
+        raise ModelError(
+            f"train.lora.quantization is {config.train.lora.quantization!r}: {_first_line(error)}",
+            "install bitsandbytes on every GPU host, or set train.lora.quantization=null",
+        ) from error
+
+
+def check_finite_weights(loaded: Any, model: str) -> None:
+    """Raise a ModelError where a weight is NaN or infinite: training would only spread it."""
+    wrong = [
+        name
+        for name, value in loaded.named_parameters()
+        if value.is_floating_point() and not bool(torch.isfinite(value.detach()).all())
+    ]
+    if wrong:
+        raise ModelError(
+            f"model {model} has weights that are NaN or infinite: {wrong[0]}"
+            + (f" and {len(wrong) - 1} more tensors" if len(wrong) > 1 else ""),
+            "take another checkpoint of it: these weights were damaged before this run",
+        )
+
+
 def why_not_shared(model: Any) -> str | None:
     """Why answers cannot share their prompt in this model (then batches are padded), or None where they can."""
     settings = model.config.get_text_config()
+    if _is_hybrid(model):
+        return "it is a hybrid: some of its layers carry a state along the row, from one answer into the next"
     if not getattr(model, "_supports_attention_backend", False):
         return "its attention takes no function from outside"
     kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
@@ -70,7 +112,18 @@ def why_not_shared(model: Any) -> str | None:
         return "its attention has a sliding window"
     if getattr(settings, "attn_logit_softcapping", None):
         return "its attention caps its scores"
+    if coefficient := getattr(settings, "router_aux_loss_coef", None) or getattr(settings, "aux_loss_coef", None):
+        return (
+            f"its experts are balanced by an auxiliary loss (coefficient {coefficient:g}) over the tokens of whole "
+            "sequences; training here does not add it"
+        )
     return None
+
+
+def _is_hybrid(model: Any) -> bool:
+    """Whether a layer carries a state from token to token, as state-space, recurrent and convolution layers do."""
+    stateful = getattr(model, "_is_stateful", False)
+    return bool(stateful) or any(isinstance(module, torch.nn.Conv1d) for module in model.modules())
 
 
 def context_length(model: str, trust_remote_code: bool) -> int | None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from raylign.train.attention import segment_masks
+from raylign.train.head import projection
 from raylign.train.logprobs import token_logps
 from raylign.train.packing import Batch
 
@@ -40,7 +41,7 @@ class Policy(nn.Module):
                 **extra,
             ).last_hidden_state
             hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, batch.read_N)
-            logps_N = token_logps(hidden_ND, batch.target_N, self.model.get_output_embeddings())
+            logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model))
         logps_A = torch.zeros(2 * batch.pairs, dtype=torch.float32, device=logps_N.device)
         logps_A = logps_A.index_add(0, batch.answer_N, logps_N)
         return logps_A[0::2], logps_A[1::2]

@@ -149,17 +149,3 @@ def check_first_rewards(rewards: Mapping[str, Mapping[str, float]]) -> None:
             "the reference log-probabilities do not belong to these weights: delete reference-*.parquet beside the "
             "pairs and run again",
         )
-
-
-def check_finite(losses: Mapping[str, float], step: int) -> None:
-    """Stop a run whose loss is no number any more.
-
-    Raises:
-        TrainingError: a loss is NaN or infinite; names the pair.
-    """
-    wrong = [id_ for id_, loss in losses.items() if not math.isfinite(loss)]
-    if wrong:
-        raise TrainingError(
-            f"the loss of pair {wrong[0]} at step {step} is not finite ({len(wrong)} of {len(losses)} pairs)",
-            "check the model's weights for NaN, lower train.learning_rate, or remove the pair",
-        )

@@ -33,7 +33,8 @@ class ReferenceCache:
 
     def __init__(self, engine: Engine, job: Job, model: str) -> None:
         self.engine, self.job = engine, job
-        self.weights = self._on_first(lambda: weights_fingerprint(weights_folder(model)))
+        rounded_to = job.config.train.lora.quantization or ""
+        self.weights = self._on_first(lambda: weights_fingerprint(weights_folder(model))) + rounded_to
         self.found: list[Reference] = []
         self.kept_elsewhere = ""
 
@@ -70,7 +71,7 @@ class ReferenceCache:
 
     def _compute(self, key: str, pairs: Sequence[TokenPair], progress: Callable[[int], None]) -> Reference:
         started = time.perf_counter()
-        logps = self.engine.score(pairs, progress)
+        logps = self.engine.score_reference(pairs, progress)
         check_reference(logps)
         computed = Reference(logps, str(self.job.run), time.perf_counter() - started)
         if self.engine.rank == 0:

@@ -15,12 +15,11 @@ import ray.train
 from ray.train import Checkpoint, CheckpointConsistencyMode, CheckpointUploadMode
 
 from raylign.train.checkpoint import SavedCheckpoint, Share, write_share
+from raylign.train.early_stop import LOWER_IS_BETTER
 from raylign.train.engine import Engine
 
 _ASK_SECONDS = 2.0
 """Between questions whether a node is about to go; its notice comes tens of seconds ahead."""
-LOWER_IS_BETTER = ("loss",)
-"""Held-out figures that get better as they fall."""
 
 
 class Checkpoints:

@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
@@ -30,12 +29,12 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     workers with the same bits as if it had not been stopped.
 
     Returns:
-        `objective`, `steps`, `exported_step` (the last, or the best by `train.keep_best`), `pairs`, `dropped` {reason:
-        pairs of both splits}, `truncated` (pairs of both splits whose prompt was cut), `loss_first` (mean loss of the
-        first step, without an `sft` term beside others), `loss_last` (the same of the last tenth of the steps),
-        `pairs_per_second` (over the steps alone), `reference` (`computed` or `found`), `reference_seconds`, and
-        `heldout` (`pairs`, `loss`, `reward_accuracy`, `reward_margin`, rewards and log-probabilities of the exported
-        model).
+        `objective`, `steps`, `stopped_early`, `exported_step` (the last, or the best by `train.keep_best`), `pairs`,
+        `dropped` {reason: pairs of both splits}, `truncated` (pairs of both splits whose prompt was cut), `loss_first`
+        (mean loss of the first step, without an `sft` term beside others), `loss_last` (the same of the last tenth of
+        the steps), what `Meter.figures` has (over the steps alone), `layout`, `reference`
+        (`computed` or `found`), `reference_seconds`, and `heldout` (`pairs`, `loss`,
+        `reward_accuracy`, `reward_margin`, rewards, log-probabilities and their movement, of the exported model).
 
     Raises:
         InputError: no pairs where they should be, or none that can be used.
@@ -132,7 +131,7 @@ def _trainer(job: Job) -> Any:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig
     from ray.train.torch import TorchTrainer
 
-    from raylign.train.saving import LOWER_IS_BETTER
+    from raylign.train.early_stop import LOWER_IS_BETTER
     from raylign.train.worker import train_worker
 
     train = job.config.train

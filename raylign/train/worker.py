@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import ray.train
@@ -12,32 +12,29 @@ from raylign.errors import RaylignError, TrainingError
 from raylign.model import resolve_model
 from raylign.run_folder import RunFolder, write_json
 from raylign.train.baseline import mismatched, z_ref
+from raylign.train.early_stop import should_stop
 from raylign.train.engine import Engine
-from raylign.train.export import export_model
-from raylign.train.figures import final_loss, heldout_figures, means_of, rounded, rows_by_id
+from raylign.train.export import write_model
+from raylign.train.figures import (
+    final_loss,
+    heldout_figures,
+    likelihood_movement,
+    losses_of,
+    means_of,
+    rounded,
+    rows_by_id,
+)
+from raylign.train.flops import pair_costs
 from raylign.train.job import Job
-from raylign.train.model_loading import load_tokenizer
 from raylign.train.objectives import Objective, PairLogps, pair_metrics
 from raylign.train.order import Plan, share
-from raylign.train.reference import AnswerLogps, check_finite, check_first_rewards
+from raylign.train.reference import AnswerLogps, check_first_rewards
 from raylign.train.reference_cache import ReferenceCache
 from raylign.train.saving import Checkpoints
 from raylign.train.schedule import learning_rate
+from raylign.train.state import State
 from raylign.train.tokens import TokenPair
-
-
-@dataclass
-class State:
-    """What a checkpoint keeps beside weights and optimizer."""
-
-    key: str
-    """The reference key: a checkpoint of other weights or pairs is refused."""
-    losses: list[float] = field(default_factory=list)
-    """Mean preference loss of each finished step: without its sft term, as `Objective.preference_loss` has it."""
-    seconds: float = 0.0
-    """Time spent in steps."""
-    pairs: int = 0
-    """Pairs trained on."""
+from raylign.train.watch import Watch
 
 
 def train_worker(settings: dict[str, Job]) -> dict[str, Any]:
@@ -68,6 +65,9 @@ class _Training:
         if self.mismatched:  # kept apart, so that other objectives on the same pairs share the rest
             self.reference |= self.find_reference(self.mismatched)[1]
         self.state = self.restore() or State(self.key)
+        self.evaluated: tuple[int, dict[str, float | int]] = (-1, {})
+        self.costs = pair_costs(self.pairs, self.engine.size, shared=self.engine.layout == "shared")
+        self.watch = Watch(self.engine, self.train, self.state.meter, job.offence_path)
 
     def run(self) -> dict[str, Any]:
         self.log(
@@ -75,26 +75,30 @@ class _Training:
             step=len(self.state.losses),
             layout=self.engine.layout,
             layout_reason=self.engine.reason_padded or "",
+            peak_tflops=self.watch.peak_flops_per_second / 1e12,
+            peak_from=self.watch.peak_from,
             workers=self.engine.gather({"host": socket.gethostname(), "pid": os.getpid()}),
         )
         begun = len(self.state.losses)
-        for step in range(begun, self.plan.steps):
-            self.step(step)
-            if step + 1 < self.plan.steps:
-                self.after_step(step + 1)
-        heldout = self.evaluate(self.plan.steps)
-        if begun < self.plan.steps:  # a run that is stopped from here on has nothing to do again
-            self.checkpoint(self.plan.steps, heldout)
-        exported, heldout = self.choose(heldout)
-        self.export()
+        while (done := len(self.state.losses)) < self.plan.steps and not self.is_enough():
+            self.step(done)
+            if done + 1 < self.plan.steps:
+                self.after_step(done + 1)
+        heldout = self.evaluate(done)
+        if begun < done:  # a run that is stopped from here on has nothing to do again
+            self.checkpoint(done, heldout)
+        exported, heldout = self.choose(done, heldout)
+        self.export(exported, heldout)
         return {
             "objective": str(self.objective),
-            "steps": self.plan.steps,
+            "steps": done,
+            "stopped_early": done < self.plan.steps,
             "exported_step": exported,
+            "layout": self.engine.layout,
             "pairs": len(self.pairs),
             "loss_first": self.state.losses[0],
             "loss_last": final_loss(self.state.losses),
-            "pairs_per_second": self.state.pairs / self.state.seconds,
+            **rounded(self.watch.figures()),
             **self.cache.figures(),
             "heldout": rounded(heldout),
         }
@@ -109,15 +113,20 @@ class _Training:
         if due or noticed:
             self.checkpoint(done, figures)
 
-    def choose(self, heldout: dict[str, float | int]) -> tuple[int, dict[str, Any]]:
+    def is_enough(self) -> bool:
+        """Whether `train.early_stop` ends the run here; all workers see the same figures."""
+        metric, patience = self.train.early_stop, self.train.early_stop_patience
+        return metric is not None and should_stop(self.state.heldout, metric, patience)
+
+    def choose(self, done: int, heldout: dict[str, float | int]) -> tuple[int, dict[str, Any]]:
         """The step whose weights are exported, taken up again if it is not the last, and its held-out figures."""
         self.checkpoints.settled()
         metric = self.train.keep_best
         if metric is None:
-            return self.plan.steps, heldout
+            return done, heldout
         saved, figures = self.checkpoints.best(metric)
         step = int(figures["step"])
-        if step != self.plan.steps:
+        if step != done:
             self.engine.restore(saved, self.pairs[:1])
         return step, {name: figures[name] for name in heldout}
 
@@ -133,7 +142,8 @@ class _Training:
         )
         self.engine.set_learning_rate(rate)
         baseline = self.baseline(batch)
-        parts = share(batch, self.engine.rank, self.engine.workers, self.engine.micro_batches)
+        self.watch.begin()
+        parts = share(batch, self.costs, self.engine.rank, self.engine.workers, self.engine.micro_batches)
         rows: dict[str, dict[str, float]] = {}
         for number, part in enumerate(parts, start=1):
             rows.update(self.micro_step([self.pairs[index] for index in part], len(batch), baseline))
@@ -146,13 +156,10 @@ class _Training:
             means["kl/z_ref"] = baseline
         self.state.losses.append(self.objective.preference_loss(means))
         seconds = time.perf_counter() - started
-        self.state.seconds += seconds
-        self.state.pairs += len(batch)
+        self.watch.end(step + 1, losses_of(rows), seconds)
         self.note("steps", step + 1, self.plan.steps, f"loss {self.state.losses[-1]:.3f}")
         if (step + 1) % self.train.log_every == 0 or step == 0:
-            speed = self.state.pairs / self.state.seconds
-            norm = self.engine.gradient_norm
-            figures = {"gradient_norm": norm, "pairs_per_second": speed, "seconds": seconds}
+            figures = {"gradient_norm": self.engine.gradient_norm, "seconds": seconds, **self.watch.figures()}
             self.log(step=step + 1, **means, learning_rate=rate, **figures)
 
     def baseline(self, batch: list[int]) -> float:
@@ -169,6 +176,7 @@ class _Training:
         if not pairs:  # an incomplete last batch: the pass is needed by the other workers, its gradient is zero
             self.engine.engine.backward((chosen_B.sum() + rejected_B.sum()) * 0.0, scale_wrt_gas=False)
             return {}
+        self.watch.count(batch)
         logps = PairLogps.of(pairs, chosen_B, rejected_B, self.reference)
         losses = self.objective.losses(logps, baseline)
         # DeepSpeed divides by the number of workers; the mean is over the global batch.
@@ -177,7 +185,7 @@ class _Training:
         return rows_by_id(pairs, figures | pair_metrics(logps, self.train.beta))
 
     def check(self, rows: dict[str, dict[str, float]], step: int) -> None:
-        check_finite({id_: row["loss"] for id_, row in rows.items()}, step + 1)
+        self.watch.check_losses(step + 1, losses_of(rows))
         if step == 0:
             sides = ("chosen", "rejected")
             check_first_rewards(
@@ -188,9 +196,17 @@ class _Training:
             )
 
     def evaluate(self, done: int) -> dict[str, float | int]:
+        """Held-out figures after so many steps; asked for again at the same step, they are the same."""
+        if self.evaluated[0] == done:
+            return self.evaluated[1]
         scores = self.engine.score(self.heldout, lambda at: self.note("held-out", at, len(self.heldout)))
         figures = heldout_figures(self.heldout, scores, self.reference, self.objective)
+        figures |= likelihood_movement(self.heldout, scores, self.reference)
         self.log(event="heldout", step=done, **figures)
+        metric = self.train.early_stop
+        if metric is not None and metric in figures:
+            self.state.heldout.append(figures[metric])
+        self.evaluated = done, figures
         return figures
 
     def checkpoint(self, done: int, figures: dict[str, float | int]) -> None:
@@ -210,12 +226,12 @@ class _Training:
         self.engine.restore(saved, self.pairs[:1])
         return state
 
-    def export(self) -> None:
+    def export(self, step: int, heldout: dict[str, Any]) -> None:
         self.note("export", self.plan.steps, self.plan.steps)
         model, weights = self.engine.model_and_state()
         if self.engine.rank == 0 and weights is not None:
-            tokenizer = load_tokenizer(self.model, self.job.config.trust_remote_code)
-            export_model(self.job.export_path, model, weights, tokenizer)
+            figures = {"steps": step, "pairs": len(self.pairs), "heldout": rounded(heldout)}
+            write_model(self.job, self.model, model, weights, figures)
         self.engine.gather(None)  # no worker ends before the model is on disk
 
     def note(self, phase: str, done: int, total: int, words: str = "") -> None:

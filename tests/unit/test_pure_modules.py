@@ -30,6 +30,7 @@ WITHOUT_TORCH = [
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
     *(f"raylign.recommend.{name}" for name in ("evidence", "cases", "words")),
     *(f"raylign.sweep.{name}" for name in ("grid", "table")),
+    *(f"raylign.train.{name}" for name in ("early_stop", "guard", "meter", "model_card", "state", "store_check")),
     "raylign.serve.plan",
     "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
@@ -37,7 +38,7 @@ WITHOUT_TORCH = [
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures", "baseline")),
-    *(f"raylign.train.{name}" for name in ("attention", "policy", "random_state")),
+    *(f"raylign.train.{name}" for name in ("attention", "policy", "random_state", "flops", "head")),
 ]
 
 

@@ -1,12 +1,16 @@
 """Order, shares, schedule and threads: what the number of workers must not change."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from raylign.train.flops import ModelSize, training_flops, work_of_pair
 from raylign.train.order import Plan, share
 from raylign.train.schedule import learning_rate
 from raylign.train.threads import threads_per_worker
+from raylign.train.tokens import TokenPair
 
 
 def test_each_pair_comes_once_an_epoch_in_another_order() -> None:
@@ -28,7 +32,8 @@ def test_the_seed_alone_decides_the_order() -> None:
 @pytest.mark.parametrize("step", [0, 2])
 def test_any_number_of_workers_trains_the_same_global_batch(workers: int, micro_batches: int, step: int) -> None:
     batch = Plan(pairs=22, batch_size=8, epochs=1, seed=5).batch(step)
-    shares = [share(batch, rank, workers, micro_batches) for rank in range(workers)]
+    costs = [100.0 + 37 * (index * 7 % 22) for index in range(22)]
+    shares = [share(batch, costs, rank, workers, micro_batches) for rank in range(workers)]
     assert sorted(index for parts in shares for part in parts for index in part) == sorted(batch)
     assert {len(parts) for parts in shares} == {micro_batches}  # all take part in every collective call
     largest = math.ceil(8 / workers / micro_batches)
@@ -36,7 +41,54 @@ def test_any_number_of_workers_trains_the_same_global_batch(workers: int, micro_
 
 
 def test_a_last_batch_smaller_than_the_workers_leaves_some_empty() -> None:
-    assert [share([7, 3], rank, 4, 1) for rank in range(4)] == [[[7]], [[3]], [[]], [[]]]
+    shares = [share([7, 3], [1.0] * 8, rank, 4, 1) for rank in range(4)]
+    assert sorted(part for parts in shares for part in parts) == [[], [], [3], [7]]
+
+
+def lognormal_pairs(count: int) -> list[TokenPair]:
+    """Pairs with lengths as in published preference data: median 120 prompt and 200 answer tokens, long tails."""
+    draw = np.random.default_rng(7)
+    prompts = np.maximum(1, draw.lognormal(math.log(120), 0.8, count).astype(int))
+    answers = np.maximum(1, draw.lognormal(math.log(200), 0.7, (count, 2)).astype(int))
+    return [
+        TokenPair(str(index), (1,) * int(prompt), (2,) * int(chosen), (3,) * int(rejected))
+        for index, (prompt, (chosen, rejected)) in enumerate(zip(prompts, answers, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "workers", "micro_batches", "most"),
+    [(8, 2, 1, 1.05), (16, 2, 2, 1.05), (64, 2, 4, 1.01), (64, 8, 4, 1.05), (64, 8, 1, 1.05)],
+)
+def test_workers_get_about_the_same_number_of_tokens_in_every_step(
+    batch_size: int, workers: int, micro_batches: int, most: float
+) -> None:
+    """The time that waiting costs: over an epoch, each step's busiest worker, summed, over the mean of all workers."""
+    pairs = lognormal_pairs(800)
+    size = ModelSize(body=10**8, body_trained=10**8, head=3 * 10**7, head_trained=3 * 10**7, attention=17_000)
+    work = [work_of_pair(pair, shared=True) for pair in pairs]
+    costs = [training_flops(size, one) for one in work]
+    plan = Plan(len(pairs), batch_size, epochs=1, seed=0)
+
+    def imbalance(deal: Callable[[list[int], int], list[list[int]]]) -> float:
+        busiest = mean = 0.0
+        for step in range(plan.steps):
+            batch = plan.batch(step)
+            dealt = [[index for part in deal(batch, rank) for index in part] for rank in range(workers)]
+            tokens = [sum(work[index].tokens for index in mine) for mine in dealt]
+            assert sorted(index for mine in dealt for index in mine) == sorted(batch)
+            busiest, mean = busiest + max(tokens), mean + sum(tokens) / workers
+        return busiest / mean
+
+    assert imbalance(lambda batch, rank: share(batch, costs, rank, workers, micro_batches)) <= most
+    assert imbalance(lambda batch, rank: [batch[rank::workers]]) > 1.04  # dealt in turn, as lengths happen to fall
+
+
+def test_micro_batches_that_run_at_the_same_time_cost_about_the_same() -> None:
+    costs = [1.0, 9.0, 8.0, 2.0, 5.0, 5.1, 4.0, 6.0]
+    shares = [share(list(range(8)), costs, rank, 2, 4) for rank in range(2)]
+    for first, second in zip(*shares, strict=True):
+        assert costs[first[0]] == pytest.approx(costs[second[0]], abs=1.0)
 
 
 @pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])

@@ -1,0 +1,23 @@
+"""What a training checkpoint keeps beside weights, optimizer and random generators; pure."""
+
+from dataclasses import dataclass, field
+
+from raylign.train.meter import Meter
+
+
+@dataclass
+class State:
+    """What a checkpoint keeps beside weights and optimizer."""
+
+    key: str
+    """The reference key: a checkpoint of other weights or pairs is refused."""
+    losses: list[float] = field(default_factory=list)
+    """Mean preference loss of each finished step: without its sft term, as `Objective.preference_loss` has it."""
+    heldout: list[float] = field(default_factory=list)
+    """The figure that `train.early_stop` names, at each held-out evaluation that looked at it."""
+    meter: Meter = field(default_factory=Meter)
+    """What the steps took."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.meter, dict):  # as a checkpoint keeps it
+            self.meter = Meter(**self.meter)

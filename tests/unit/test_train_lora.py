@@ -1,0 +1,85 @@
+"""An adapter on a tiny model: starts as the base, is switched off for the reference, exported alone and merged."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from raylign.config.schema import LoraConfig
+from raylign.errors import ModelError
+from raylign.train.export import export_adapter, export_model
+from raylign.train.lora import adapter_off, add_adapter, has_adapter, merge
+
+IDS = torch.tensor([[1, 2, 3, 4, 5, 6]])
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=20, initializer_range=0.3, **sizes))
+    model.save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
+def adapted(base: Path, **changes: Any) -> Any:
+    model = AutoModelForCausalLM.from_pretrained(base)
+    add_adapter(model, LoraConfig(**({"rank": 4} | changes)))
+    return model
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model.float().eval()(IDS).logits
+
+
+def trained(model: Any) -> dict[str, torch.Tensor]:
+    """The adapter's weights by name, moved as training would."""
+    torch.manual_seed(1)
+    for value in model.parameters():
+        if value.requires_grad:
+            value.data.add_(torch.randn_like(value) * 0.2)
+    return {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def test_only_the_adapter_is_trained_and_it_starts_as_the_base(base: Path) -> None:
+    model = adapted(base)
+    assert all("lora_" in name for name, value in model.named_parameters() if value.requires_grad)
+    assert not any("lm_head" in name for name, value in model.named_parameters() if value.requires_grad)
+    assert torch.equal(logits(model), logits(AutoModelForCausalLM.from_pretrained(base)))
+
+
+def test_the_reference_is_the_adapter_switched_off_also_after_training(base: Path) -> None:
+    model, plain = adapted(base), AutoModelForCausalLM.from_pretrained(base)
+    trained(model)
+    with adapter_off(model):
+        assert torch.equal(logits(model), logits(plain))
+    assert not torch.allclose(logits(model), logits(plain), atol=0.05)
+    with adapter_off(plain):  # a model without one is left as it is
+        assert not has_adapter(plain)
+
+
+def test_an_adapter_alone_and_merged_are_the_same_model(base: Path, tmp_path: Path) -> None:
+    model = adapted(base)
+    state = trained(model)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+    export_adapter(tmp_path / "adapter", model, state, tokenizer, "card", str(base))
+    whole = merge(tmp_path / "adapter", AutoModelForCausalLM.from_pretrained(base))
+    export_model(tmp_path / "merged", whole, whole.state_dict(), tokenizer, "card")
+
+    assert [path.name for path in (tmp_path / "adapter").glob("*.safetensors")] == ["adapter_model.safetensors"]
+    assert not (tmp_path / "merged" / "adapter_config.json").exists()
+    assert (tmp_path / "merged" / "generation_config.json").exists()
+    assert (tmp_path / "merged" / "README.md").read_text() == "card"
+    expected = logits(model)
+    for folder in ("adapter", "merged"):  # both are written in bf16
+        found = logits(AutoModelForCausalLM.from_pretrained(tmp_path / folder))
+        torch.testing.assert_close(found, expected, rtol=0.05, atol=0.1)
+
+
+def test_targets_that_the_model_does_not_have_are_named_with_those_it_has(base: Path) -> None:
+    with pytest.raises(ModelError, match=r"\['w_q'\].*q_proj"):
+        adapted(base, targets=["w_q"])
