@@ -19,7 +19,12 @@ class RecentRate:
         self.seen: deque[tuple[float, int]] = deque()
 
     def per_second(self, count: int, now: float) -> float:
-        """Take the count as it stands in; returns how fast it rose over the last minute, 0 where that is not known."""
+        """Take the count as it stands in; returns how fast it rose over the last minute, 0 where that is not known.
+
+        A count that fell is another one, begun anew where whoever counts was started again.
+        """
+        if self.seen and count < self.seen[-1][1]:
+            self.seen.clear()
         if not self.seen or now - self.seen[-1][0] >= _STEP_SECONDS:
             self.seen.append((now, count))
         # One from before the minute stays: counts that come further apart than that still have a rate.

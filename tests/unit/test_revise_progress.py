@@ -22,3 +22,11 @@ def test_counts_reasons_and_the_rate_of_the_last_minute() -> None:
         "190 revised, 22 not (20 cut_off, 2 empty), 55 in flight, 70 of 6000 requests a minute, "
         "3 refused for the rate, now at 93% of it, $1.23"
     )
+
+
+def test_a_limiter_that_died_and_counts_anew_makes_no_negative_rate() -> None:
+    progress = Progress(6000)
+    progress.words(Counter(), Figures(sent=500), 0.0)
+    progress.words(Counter(), Figures(sent=600), 30.0)
+    assert "requests a minute" not in progress.words(Counter(), Figures(sent=4), 31.0)
+    assert "60 of 6000 requests a minute" in progress.words(Counter(), Figures(sent=14), 41.0)

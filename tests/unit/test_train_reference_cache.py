@@ -29,7 +29,9 @@ class OneWorker:
     def gather(self, value: Any) -> list[Any]:
         return [value]
 
-    def score(self, pairs: Sequence[TokenPair], progress: Callable[[int], None]) -> dict[str, tuple[float, float]]:
+    def score_reference(
+        self, pairs: Sequence[TokenPair], progress: Callable[[int], None]
+    ) -> dict[str, tuple[float, float]]:
         self.passes += 1
         progress(len(pairs))
         return {pair.id: (-1.5 * len(pair.chosen_ids), -1.5 * len(pair.rejected_ids)) for pair in pairs}
