@@ -8,13 +8,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from bench import ROOT
 
-from raylign.parts import read_records
+from raylign.parts import part_paths
 from raylign.records import Message, Pair
 from raylign.train.tokens import TokenPair, encode_pairs
 
@@ -169,7 +170,16 @@ def clair_pairs(folder: Path | None) -> tuple[list[Pair], str]:
     if folder is None:
         return made_pairs(256), "made by this script: revisions of about 45 tokens, drafts of 96 to 140"
     store = folder / "pairs" if (folder / "pairs").is_dir() else folder
-    return read_records(store / "train", Pair), f"the pairs of a run, {folder.resolve().name}"
+    rows = [row for path in part_paths(store / "train") for row in pq.read_table(path).to_pylist()]
+    pairs = [
+        replace(
+            _pair(row["id"], *(row[side][-1]["content"] for side in ("prompt", "chosen", "rejected"))),
+            prompt=row["prompt"],
+            rejected_cut_off=row.get("rejected_cut_off", False),
+        )
+        for row in rows
+    ]
+    return pairs, f"the pairs of a run, {folder.resolve().name}"
 
 
 def made_pairs(count: int, seed: int = 0) -> list[Pair]:
