@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
