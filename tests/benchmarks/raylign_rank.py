@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from raylign.config import LoopConfig
 from raylign.session import prepare_environment
 from raylign.train.engine import Engine
+from raylign.train.flops import pair_costs
 from raylign.train.model_loading import load_model
 from raylign.train.objectives import Objective, PairLogps
 from raylign.train.order import share
@@ -38,7 +39,8 @@ def main() -> None:
         pair.id: (float(chosen), float(rejected)) for pair, (chosen, rejected) in zip(pairs, scores, strict=True)
     }
     engine = Engine(request["model"], config, request["ranks"])
-    mine = [pairs[at] for at in share(list(range(len(pairs))), engine.rank, engine.workers, 1)[0]]
+    costs = pair_costs(pairs, engine.size, shared=True)
+    mine = [pairs[at] for at in share(range(len(pairs)), costs, engine.rank, engine.workers, 1)[0]]
     logps = PairLogps.of(mine, *engine.engine(engine.batch(mine)), reference)
     loss = Objective.of(config.train).losses(logps)["loss"].sum() / len(pairs)
     engine.engine.backward(loss * engine.workers, scale_wrt_gas=False)
