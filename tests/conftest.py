@@ -61,14 +61,12 @@ def bundled_model() -> Path:
     return bundled_folder()
 
 
-@pytest.fixture(scope="session")
-def tiny_model(bundled_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random two-layer Llama of 8 M parameters with the bundled model's tokenizer and chat template."""
+def random_llama(folder: Path, tokenizer_of: Path, **shape: int) -> Path:
+    """A random two-layer Llama of 8 M parameters with the tokenizer and chat template of another model."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    folder = tmp_path_factory.mktemp("tiny-model")
-    tokenizer = AutoTokenizer.from_pretrained(bundled_model)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -83,8 +81,21 @@ def tiny_model(bundled_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=tokenizer.bos_token_id,
             pad_token_id=tokenizer.pad_token_id,
+            **shape,
         )
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(bundled_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model to train."""
+    return random_llama(tmp_path_factory.mktemp("tiny-model"), bundled_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_engine_model(bundled_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model to draft with: its heads are of a size that vLLM's attention has on CPU."""
+    return random_llama(tmp_path_factory.mktemp("tiny-engine-model"), bundled_model, head_dim=64)

@@ -44,11 +44,11 @@ def kill(driver: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def test_a_run_killed_on_the_way_asks_again_for_nothing_that_was_kept(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_run_killed_on_the_way_asks_again_for_nothing_that_was_kept(tmp_path: Path, tiny_engine_model: Path) -> None:
     out, prompts = tmp_path / "run", tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"Question {number}: why?"}) + "\n" for number in range(COUNT)))
     with Provider(latency_seconds=0.3) as provider:
-        driver = start(out, tiny_model, prompts, provider.url)
+        driver = start(out, tiny_engine_model, prompts, provider.url)
         deadline = time.monotonic() + 400
         while provider.served["ok"] < 24:
             assert driver.poll() is None, (tmp_path / "screen.log").read_text()
@@ -61,7 +61,7 @@ def test_a_run_killed_on_the_way_asks_again_for_nothing_that_was_kept(tmp_path: 
         assert not (out / "drafts" / "done.json").exists()
         answered = Counter(provider.asked)
 
-        driver = start(out, tiny_model, prompts, provider.url)
+        driver = start(out, tiny_engine_model, prompts, provider.url)
         assert driver.wait(timeout=600) == 0, (tmp_path / "screen.log").read_text()
         repeated = sum(provider.asked[text] - count for text, count in answered.items())
         assert repeated <= in_flight + 8, "only what was on its way at the kill"
