@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -16,11 +18,12 @@ from raylign.parts import read_records, written_ids
 from raylign.records import Draft, Revision
 
 pytestmark = pytest.mark.loop
-COUNT = 120
+COUNT = 100
 
 
-def start(out: Path, model: Path, prompts: Path, url: str) -> subprocess.Popen[bytes]:
-    """`raylign pairs` with an engine that takes four prompts at a time."""
+@contextmanager
+def started(out: Path, model: Path, prompts: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`raylign pairs` with an engine that takes four prompts at a time; killed at the end where it still runs."""
     settings = {
         "model": model, "prompts.path": prompts, "sample.max_tokens": 24, "sample.batch_size": 4,
         "sample.max_model_len": 128, "sample.engine": "{max_num_seqs: 4}", "revise.base_url": url,
@@ -31,15 +34,21 @@ def start(out: Path, model: Path, prompts: Path, url: str) -> subprocess.Popen[b
     command += [f"{name}={value}" for name, value in settings.items()]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     with (out.parent / "screen.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        driver = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        yield driver
+    finally:
+        kill(driver)
 
 
 def kill(driver: subprocess.Popen[bytes]) -> None:
     """SIGKILL the driver; what it started would end by itself, in its time, and is helped on."""
-    started = psutil.Process(driver.pid).children(recursive=True)
+    if driver.poll() is not None:
+        return
+    children = psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.wait()
-    _, alive = psutil.wait_procs(started, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=20)
     for process in alive:
         process.kill()
 
@@ -48,21 +57,20 @@ def test_a_run_killed_on_the_way_asks_again_for_nothing_that_was_kept(tmp_path: 
     out, prompts = tmp_path / "run", tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"Question {number}: why?"}) + "\n" for number in range(COUNT)))
     with Provider(latency_seconds=0.3) as provider:
-        driver = start(out, tiny_engine_model, prompts, provider.url)
-        deadline = time.monotonic() + 400
-        while provider.served["ok"] < 24:
-            assert driver.poll() is None, (tmp_path / "screen.log").read_text()
-            assert time.monotonic() < deadline, "no revision came"
-            time.sleep(0.02)
-        drafted = written_ids(out / "drafts", "id")
-        in_flight = provider.in_flight
-        kill(driver)
+        with started(out, tiny_engine_model, prompts, provider.url) as driver:
+            deadline = time.monotonic() + 400
+            while provider.served["ok"] < 24:
+                assert driver.poll() is None, (tmp_path / "screen.log").read_text()
+                assert time.monotonic() < deadline, "no revision came"
+                time.sleep(0.02)
+            drafted = written_ids(out / "drafts", "id")
+            in_flight = provider.in_flight
         assert 0 < len(drafted) < COUNT, "revisions came before the last draft"
         assert not (out / "drafts" / "done.json").exists()
         answered = Counter(provider.asked)
 
-        driver = start(out, tiny_engine_model, prompts, provider.url)
-        assert driver.wait(timeout=600) == 0, (tmp_path / "screen.log").read_text()
+        with started(out, tiny_engine_model, prompts, provider.url) as driver:
+            assert driver.wait(timeout=600) == 0, (tmp_path / "screen.log").read_text()
         repeated = sum(provider.asked[text] - count for text, count in answered.items())
         assert repeated <= in_flight + 8, "only what was on its way at the kill"
     drafts: list[Draft] = read_records(out / "drafts", Draft)
