@@ -64,6 +64,7 @@ def test_a_run_that_changes_workers_and_zero_stage_takes_the_same_steps(
     """One worker, then two that shard everything, then one: ended twice, and started again on the same folder."""
     for workers, stage, kill in ((1, 1, [10]), (2, 3, [8]), (1, 2, [])):
         settings = [f"train.workers={workers}", f"train.zero_stage={stage}", "train.max_failures=0"]
+        settings += ["train.micro_batch_size=2"]  # of a batch of four, on two workers
         killer = Killer(tmp_path, [*kill])
         if kill:
             with pytest.raises(TrainingError, match="training failed"):
@@ -92,7 +93,10 @@ def test_the_best_checkpoint_is_exported_and_described(ray_cluster: None, tiny_m
     assert figures["heldout"]["loss"] == pytest.approx(by_step[best]["loss"], rel=1e-5)
     assert {path.name for path in (tmp_path / "train" / "ray").glob("step-*")} == {f"step-{best:08d}", "step-00000018"}
     masters = checkpoint_tensors(tmp_path, best)
-    for name, weights in load_file(tmp_path / "checkpoint" / "model.safetensors").items():
+    exported = load_file(tmp_path / "checkpoint" / "model.safetensors")
+    exported.pop("lm_head.weight", None)  # the embedding once more, which it is tied to
+    assert {f"master/model.{name}" for name in exported} == {name for name in masters if name.startswith("master/")}
+    for name, weights in exported.items():
         assert torch.equal(weights, masters[f"master/model.{name}"].to(torch.bfloat16)), name
 
 

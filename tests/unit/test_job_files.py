@@ -39,12 +39,20 @@ def test_embedded_configuration_is_the_default_itself() -> None:
     assert load_config(JOBS / "conf" / "smollm2_cpu.yaml") == load_config()
 
 
+def spelt_keys(values: dict[str, Any], above: str = "") -> set[str]:
+    """The keys of a configuration, sections and what stands in them, by their whole names."""
+    found = {f"{above}{key}" for key in values}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= spelt_keys(value, f"{above}{key}.")
+    return found
+
+
 def test_embedded_configuration_spells_out_every_key_with_its_section_explained() -> None:
     text = (JOBS / "conf" / "smollm2_cpu.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
     sections = {key for key, value in values.items() if isinstance(value, dict)}
-    spelt = set(values) | {f"{section}.{key}" for section in sections for key in values[section]}
-    assert spelt == set(known_keys())
+    assert spelt_keys(values) == set(known_keys())
     explained = set(re.findall(r"^(\w+):.*#", text, flags=re.MULTILINE))
     assert sections - {"cluster"} <= explained
 
