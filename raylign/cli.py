@@ -136,24 +136,22 @@ def _train(options: argparse.Namespace) -> None:
     if not options.recommend:
         _run(options, (TRAIN,))
         return
+    from raylign.pairs.store import pairs_folder
     from raylign.recommend.stage import of_recommending, run_recommend
 
     config = load_config(options.config, options.overrides)
-    config = of_recommending(config, _pairs_folder(config, options.out))
+    config = of_recommending(config, pairs_folder(config.train, options.out))
     out = options.out = options.out / "recommend"
     _work_in(out, config, options.arguments, (TRAIN,), partial(run_recommend, config), existed=out.exists())
 
 
-def _pairs_folder(config: LoopConfig, out: Path) -> Path:
-    return Path(config.train.pairs).expanduser() if config.train.pairs else out / "pairs"
-
-
 def _sweep(options: argparse.Namespace) -> None:
+    from raylign.pairs.store import pairs_folder
     from raylign.sweep.grid import grid
     from raylign.sweep.stage import point_configs, run_sweep
 
     points, config = grid(options.over), load_config(options.config, options.overrides)
-    pairs = _pairs_folder(config, options.out)
+    pairs = pairs_folder(config.train, options.out)
     config.train.pairs = str(pairs.resolve())
     out = options.out = options.out / "sweep"
     configs = point_configs(options.config, options.overrides, points, pairs, out)

@@ -61,41 +61,17 @@ def bundled_model() -> Path:
     return bundled_folder()
 
 
-def random_llama(folder: Path, tokenizer_of: Path, **shape: int) -> Path:
-    """A random two-layer Llama of 8 M parameters with the tokenizer and chat template of another model."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=2048,
-            tie_word_embeddings=True,
-            eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            **shape,
-        )
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
-def tiny_model(bundled_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model to train."""
-    return random_llama(tmp_path_factory.mktemp("tiny-model"), bundled_model)
+    from random_model import random_llama
+
+    return random_llama(tmp_path_factory.mktemp("tiny-model"))
 
 
 @pytest.fixture(scope="session")
-def tiny_engine_model(bundled_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_engine_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model to draft with: its heads are of a size that vLLM's attention has on CPU."""
-    return random_llama(tmp_path_factory.mktemp("tiny-engine-model"), bundled_model, head_dim=64)
+    from random_model import random_llama
+
+    return random_llama(tmp_path_factory.mktemp("tiny-engine-model"), head_dim=64)

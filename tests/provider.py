@@ -87,8 +87,6 @@ class Provider:
     arrivals: list[float] = field(default_factory=list)
     accepted: list[tuple[float, int]] = field(default_factory=list)
     """Time and tokens of the requests that passed the limits."""
-    refused: list[float] = field(default_factory=list)
-    """Time of the requests that did not."""
     last: str = ""
     """The conversation that `fault` decides on, as JSON."""
     last_model: str = ""
@@ -145,8 +143,7 @@ class Provider:
             {
                 "served": self.served, "tokens": self.tokens, "asked_twice": sum(n - 1 for n in self.asked.values()),
                 "conversations": len(self.asked), "most_in_flight": self.most_in_flight, "in_flight": self.in_flight,
-                "arrivals": len(self.arrivals), "accepted": self.accepted, "refused": self.refused,
-                "now": time.monotonic(),
+                "arrivals": len(self.arrivals), "accepted": self.accepted, "now": time.monotonic(),
             }
         )  # fmt: skip
 
@@ -198,7 +195,6 @@ class Provider:
             wait, self.closed_until = 1.0, now + 1.0
         self.served["429" if wait else fault or "ok"] += 1
         if wait:
-            self.refused.append(now)
             return _error(429, "rate_limit_exceeded", "slow down", {"Retry-After": f"{wait:.3f}", **self._stated()})
         self.requests.level -= 1
         self.all_tokens.level -= sum(tokens.values())

@@ -18,11 +18,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from raylign.config import TrainConfig
 from raylign.parts import PartWriter, part_paths
 from raylign.records import Pair, Rejected
 from raylign.run_folder import write_json
 
 _CONTRAST = ("jaccard", "levenshtein", "length_ratio", "shared_prefix")
+
+
+def pairs_folder(train: TrainConfig, run: Path) -> Path:
+    """The store that a run trains on: the one that is configured, or else its own."""
+    return Path(train.pairs).expanduser() if train.pairs else run / "pairs"
 
 
 class PairStore:

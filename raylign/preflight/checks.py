@@ -12,7 +12,7 @@ from pathlib import Path
 from raylign.config import LoopConfig
 from raylign.errors import ConfigError, EndpointError, InputError
 from raylign.loop import EVALUATE, JUDGE, PAIRS, REVISE, SAMPLE, TRAIN, Stage, needed, overlapped
-from raylign.pairs.store import read_manifest
+from raylign.pairs.store import pairs_folder, read_manifest
 from raylign.parts import part_paths
 from raylign.preflight.gpus import local_gpus
 from raylign.preflight.needs import check_room, need_of
@@ -105,7 +105,7 @@ def _check_inputs(config: LoopConfig, stages: Sequence[Stage], out: Path) -> Non
     if PAIRS in stages and config.pairs.source == "offpolicy":
         locate(config.offpolicy.path or "", "offpolicy")
     if TRAIN in stages and (config.train.pairs or PAIRS not in stages):
-        folder = Path(config.train.pairs).expanduser() if config.train.pairs else out / "pairs"
+        folder = pairs_folder(config.train, out)
         if not part_paths(folder / "train"):
             raise InputError(
                 f"no pairs in {folder / 'train'}",

@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
@@ -12,6 +11,7 @@ from raylign.config.schema import LoopConfig, TrainConfig
 from raylign.errors import InputError, TrainingError, find_raylign_error
 from raylign.facts import cluster_waits
 from raylign.model import BUNDLED, resolve_model
+from raylign.pairs.store import pairs_folder
 from raylign.parts import part_paths, read_records
 from raylign.records import Pair
 from raylign.room import require_room
@@ -44,7 +44,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         TrainingError: training failed, or its own checks refused to go on.
     """
     model = resolve_model(config.model)
-    pairs = Path(config.train.pairs).expanduser() if config.train.pairs else folder.path / "pairs"
+    pairs = pairs_folder(config.train, folder.path)
     name = config.model if config.model == BUNDLED else model
     job = Job(config, name, folder.path.resolve(), pairs.resolve())
     folder.stage("train")

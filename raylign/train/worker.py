@@ -120,9 +120,9 @@ class _Training:
 
     def choose(self, done: int, heldout: dict[str, float | int]) -> tuple[int, dict[str, Any]]:
         """The step whose weights are exported, taken up again if it is not the last, and its held-out figures."""
-        self.checkpoints.settled()
         metric = self.train.keep_best
         if metric is None:
+            self.checkpoints.settled()
             return done, heldout
         saved, figures = self.checkpoints.best(metric)
         step = int(figures["step"])

@@ -26,6 +26,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from bench import ROOT, Figure, ask, at_most, finish, options, provider
+from random_model import random_llama
 from two_nodes import TwoNodes, pick
 
 from raylign.config import LoopConfig, load_config
@@ -39,23 +40,6 @@ ACTORS = {"reviser": ("ray::", "Asker"), "limiter": ("ray::LimiterActor",), "eng
 """What the command line of an actor to kill holds."""
 SECONDS_BETWEEN = (1.0, 15.0)
 LONGEST_SECONDS = 2400
-
-
-def tiny_model(folder: Path) -> None:
-    """A random two-layer model with the bundled tokenizer, and heads of a size that vLLM has on CPU."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from raylign.model import bundled_folder
-
-    tokenizer = AutoTokenizer.from_pretrained(bundled_folder())
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
-    LlamaForCausalLM(shape).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def write_prompts(path: Path, count: int) -> None:
@@ -147,7 +131,7 @@ def rows(out: Path, folder: str, column: str) -> Counter[str]:
 def under_fire(root: Path, count: int, kills: int) -> tuple[list[Figure], dict[str, Any]]:
     """The run that is fired at, and what it left."""
     write_prompts(root / "prompts.jsonl", count)
-    tiny_model(root / "model")
+    random_llama(root / "model", head_dim=64)  # vLLM has no smaller heads on CPU that the usual shape would have
     out = root / "run"
     with TwoNodes() as cluster, provider(latency_seconds=1.0, burst=100) as url:
         overrides = [

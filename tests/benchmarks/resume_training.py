@@ -27,32 +27,14 @@ from typing import Any
 
 import torch
 from bench import ROOT, Figure, at_least, at_most, finish, local_ray, options
-
-sys.path.insert(0, str(ROOT / "tests"))
-
+from random_model import random_llama
 from training_run import Killer, checkpoint_tensors, metrics, starts, steps, train
 
+LARGE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 6}
+"""Of the model whose checkpoints are timed."""
 STALL_EVERY = 20
 QUIET_AFTER = 10
 """Steps after a checkpoint from which on nothing of it is left to write."""
-
-
-def random_model(folder: Path, width: int, layers: int) -> Path:
-    """A random Llama with the bundled tokenizer."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from raylign.model import bundled_folder
-
-    tokenizer = AutoTokenizer.from_pretrained(bundled_folder())
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    LlamaForCausalLM(shape).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def kills(root: Path, model: Path, count: int) -> tuple[list[Figure], dict[str, Any]]:
@@ -194,7 +176,7 @@ def main() -> None:
     arguments = options(__doc__)
     random.seed(11)
     root = Path(tempfile.mkdtemp(prefix="raylign-benchmark-"))
-    small, large = random_model(root / "small", 64, 2), random_model(root / "large", 256, 6)
+    small, large = random_llama(root / "small"), random_llama(root / "large", **LARGE)
     figures: list[Figure] = []
     details: dict[str, Any] = {}
     for name, part in (

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import at_most, finish, local_ray, options
+from random_model import random_llama
 from records import make_pair, user
 
 from raylign.config import load_config
 from raylign.loop import TRAIN, run_stage
-from raylign.model import bundled_folder
 from raylign.parts import PartWriter
 from raylign.records import Pair
 from raylign.run_folder import RunFolder
@@ -26,29 +26,6 @@ from raylign.sweep.stage import point_configs, sweep
 
 OVER = "train.objective=apo_zero,apo_down,dpo,ipo"
 WORDS = ["river", "stone", "lamp", "garden", "winter", "bread", "clock", "window", "paper", "music", "cloud"]
-
-
-def write_model(folder: Path) -> None:
-    """A random two-layer Llama with the bundled model's tokenizer and chat template."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    tokenizer = AutoTokenizer.from_pretrained(bundled_folder())
-    torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    LlamaForCausalLM(shape).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def write_pairs(folder: Path, count: int) -> Path:
@@ -105,7 +82,7 @@ def main() -> None:
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as name, local_ray():
         place = Path(name)
-        write_model(place / "model")
+        random_llama(place / "model")
         overrides = [f"model={place / 'model'}", "train.dtype=fp32", "train.learning_rate=1e-3"]
         for number in range(1 if arguments.quick else 3):
             pairs = write_pairs(place / str(number) / "pairs", 64 if arguments.quick else 1024)

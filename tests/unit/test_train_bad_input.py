@@ -68,13 +68,20 @@ def test_pairs_of_the_model_itself_and_imported_ones_are_trained_on(
     manifest: dict[str, object] | None, tmp_path: Path
 ) -> None:
     folder = pairs_folder(tmp_path / "pairs", manifest)
-    preflight(load_config(None, [f"train.pairs={folder}"]), (TRAIN,), tmp_path / "run")
+    config = load_config(None, [f"train.pairs={folder}"])
+    preflight(config, (TRAIN,), tmp_path / "run")
+    (folder / "manifest.json").write_text(json.dumps(OTHERS))
+    with pytest.raises(InputError, match="drafted by someone/other-model"):
+        preflight(config, (TRAIN,), tmp_path / "run")
 
 
 def test_other_drafts_are_trained_on_where_that_is_asked_for(tmp_path: Path) -> None:
     folder = pairs_folder(tmp_path / "pairs", OTHERS)
-    overrides = [f"train.pairs={folder}", "train.allow_other_drafts=true"]
-    preflight(load_config(None, overrides), (TRAIN,), tmp_path / "run")
+    config = load_config(None, [f"train.pairs={folder}"])
+    with pytest.raises(InputError, match="drafted by someone/other-model"):
+        preflight(config, (TRAIN,), tmp_path / "run")
+    config.train.allow_other_drafts = True
+    preflight(config, (TRAIN,), tmp_path / "run")
 
 
 def test_a_folder_is_the_same_model_however_it_is_written() -> None:
