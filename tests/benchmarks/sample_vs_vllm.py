@@ -79,12 +79,12 @@ def raylign(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict
     began = time.monotonic()
     rows += stage.engine_rows([(prompt, 0) for prompt in timed], tokenizer)
     seconds = time.monotonic() - began
-    first = {prompt.id for prompt in warm}
+    first = {row["prompt_json"] for row in rows[: len(warm)]}
     with local_ray(), tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as folder:
         opened = Path(folder) / "open"
 
         def gate(batch: Any) -> Any:
-            while batch["prompt_id"][0].as_py() not in first and not opened.exists():
+            while batch["prompt_json"][0].as_py() not in first and not opened.exists():
                 time.sleep(0.02)
             return batch
 
@@ -98,7 +98,7 @@ def raylign(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict
                 began = time.monotonic()
                 opened.touch()
         seconds += time.monotonic() - began
-    outputs = [output for output in outputs if output["prompt_id"] not in first]
+    outputs = [output for output in outputs if output["prompt_json"] not in first]
     return {
         "seconds": seconds,
         "tokens": sum(output["num_generated_tokens"] for output in outputs),
