@@ -9,6 +9,8 @@ from typing import Any
 from raylign.waiting import ClusterFacts, cluster_words, overlap_words, reviser_words, serving_words
 
 _ANSWER_SECONDS = 3.0
+_ENGINE = "vLLMEngineStageUDF"
+"""In the class names of the actors that `ray.data.llm` runs engines in."""
 
 
 def cluster_waits() -> str:
@@ -38,14 +40,32 @@ def overlap_waits(limiter: Any, keeper: Any, max_in_flight: int | None, total: i
     return overlap_words(figures, max_in_flight, kept.drafts, total)
 
 
+def engine_restarts() -> tuple[int, int]:
+    """How many drafting engines this job has, and how often Ray has started them again in all."""
+    from ray._private.state import actors
+
+    engines = [
+        actor
+        for actor in actors(job_id=_job()).values()
+        if _ENGINE in actor["ActorClassName"] and actor["State"] != "DEAD"
+    ]
+    return len(engines), sum(actor["NumRestarts"] for actor in engines)
+
+
+def _job() -> Any:
+    import ray
+
+    return ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
+
+
 def _cluster_facts() -> ClusterFacts:
     import ray
     from ray._private.state import actors  # Ray's public listing of actors needs the dashboard, which is off locally
     from ray.util import placement_group_table
 
     groups = [group for group in placement_group_table().values() if group["state"] in ("PENDING", "RESCHEDULING")]
-    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
-    starting = actors(job_id=job, actor_state_name="PENDING_CREATION").values()
+    states = ("PENDING_CREATION", "RESTARTING")  # the leases of an actor that died count as requests in flight still
+    starting = [actor for state in states for actor in actors(job_id=_job(), actor_state_name=state).values()]
     return ClusterFacts(
         total=ray.cluster_resources(),
         free=ray.available_resources(),

@@ -5,9 +5,11 @@ on for hours because of that. Every step that a stage shows on the screen asks h
 """
 
 import signal
+import threading
 from types import FrameType
 
 _told = False
+_woken = False
 
 
 def install() -> None:
@@ -24,7 +26,17 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def wake_main_thread() -> None:
+    """Raise a KeyboardInterrupt in the main thread without the run being told to stop.
+
+    It is the only way to one that waits inside a library. Whoever calls this must see to it that it is caught.
+    """
+    global _woken
+    _woken = True
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 def _tell(number: int, frame: FrameType | None) -> None:
-    global _told
-    _told = True
+    global _told, _woken
+    _told, _woken = _told or not _woken, False
     raise KeyboardInterrupt

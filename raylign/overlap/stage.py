@@ -20,6 +20,7 @@ from raylign.revise.pending import revised_ids
 from raylign.revise.work import Revising
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
+from raylign.sample.death_watch import ended_by_deaths
 from raylign.sample.drafts import read_batch, waiting_samples
 from raylign.sample.stage import draft_figures, engine_outputs, read_prompts
 from raylign.screen import Screen, StageProgress
@@ -32,7 +33,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
 
     Raises:
         InputError: the run has no prompts, or its journal cannot be written.
-        ModelError: the model folder is missing or has no chat template.
+        ModelError: the model folder is missing or has no chat template, or engines die on it without end.
         EndpointError: the endpoint is down, refuses the key or lacks the model, or the budget is spent; finished rows
             are kept.
         PlanError: the cluster has no room for an engine and the reviser actors at once.
@@ -91,7 +92,8 @@ def join(
             batch_size=None,
             num_cpus=0.25,
         )
-        pool.run(drafts, config.sample.batch_size, show, enough=drained)
+        with ended_by_deaths(lambda: ray.get(keeper.report.remote()).drafts):
+            pool.run(drafts, config.sample.batch_size, show, enough=drained)
         kept: Kept = ray.get(keeper.report.remote())
         return kept
     finally:

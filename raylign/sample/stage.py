@@ -21,6 +21,7 @@ from raylign.parts import PartWriter, read_records, written_ids
 from raylign.records import Draft, Prompt
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
+from raylign.sample.death_watch import ended_by_deaths
 from raylign.sample.drafts import OUTPUT_COLUMNS, engine_row, read_batch, sampling_parameters, waiting_samples
 from raylign.sample.speed import EngineSpeed
 from raylign.screen import Screen, StageProgress
@@ -33,7 +34,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
 
     Raises:
         InputError: the run has no prompts.
-        ModelError: the model folder is missing or has no chat template.
+        ModelError: the model folder is missing or has no chat template, or engines die on it without end.
         PlanError: the cluster has no room for one engine.
     """
     prompts = read_prompts(folder)
@@ -49,7 +50,8 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
             _require_room(config.sample)
             outputs = engine_outputs(config, waiting)
             progress.update(total - len(waiting), total, "starting engines")
-            _collect(outputs, config, total - len(waiting), total, writer, progress, speed)
+            with ended_by_deaths(lambda: progress.done):
+                _collect(outputs, config, total - len(waiting), total, writer, progress, speed)
     # The speed is this start's alone: where an earlier one drafted everything, there is none to tell.
     return draft_figures(drafts_folder) | speed.figures()
 

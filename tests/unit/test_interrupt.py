@@ -30,3 +30,22 @@ def test_a_swallowed_signal_is_raised_again() -> None:
         assert ended.stdout == "went on\n", ended.stderr
         assert "KeyboardInterrupt" in ended.stderr
         assert ended.returncode != 0
+
+
+WOKEN = """
+import threading, time
+from raylign import interrupt
+interrupt.install()
+threading.Timer(0.5, interrupt.wake_main_thread).start()
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("woken")
+interrupt.check()
+print("and not told to stop")
+"""
+
+
+def test_a_main_thread_that_waits_can_be_woken_without_being_told_to_stop() -> None:
+    ended = subprocess.run([sys.executable, "-c", WOKEN], capture_output=True, text=True, timeout=30)
+    assert ended.stdout.splitlines() == ["woken", "and not told to stop"], ended.stderr
