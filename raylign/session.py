@@ -23,6 +23,9 @@ _LOCAL_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Ray keeps an idle process for each logical CPU, which in a private cluster are many more than there are cores.
+    # Each takes a hundredth of a core.
+    "RAY_num_workers_soft_limit": str(os.cpu_count() or 1),
 }
 
 

@@ -23,6 +23,7 @@ from raylign.room import require_room
 from raylign.run_folder import RunFolder
 from raylign.sample.death_watch import ended_by_deaths
 from raylign.sample.drafts import OUTPUT_COLUMNS, engine_row, read_batch, sampling_parameters, waiting_samples
+from raylign.sample.final_output import FINAL_OUTPUT_ONLY
 from raylign.sample.speed import EngineSpeed
 from raylign.screen import Screen, StageProgress
 
@@ -189,10 +190,12 @@ def processor(config: LoopConfig, model: str, parameters: dict[str, Any]) -> Any
     )
     return build_processor(
         settings,
-        preprocess=lambda row: {"sampling_params": dict(parameters)},
+        preprocess=lambda row: {"sampling_params": parameters | {"output_kind": FINAL_OUTPUT_ONLY}},
         postprocess=lambda row: {name: row.get(name) for name in OUTPUT_COLUMNS},
-        preprocess_map_kwargs={"num_cpus": 0.25},
-        postprocess_map_kwargs={"num_cpus": 0.25},
+        # Of the little work on either side of the engines each has one process of its own: every further one would
+        # take seconds of processor time to start, which on a small machine is the engines'.
+        preprocess_map_kwargs={"num_cpus": 0.25, "concurrency": sample.engines_max},
+        postprocess_map_kwargs={"num_cpus": 0.25, "concurrency": sample.engines_max},
     )
 
 
