@@ -70,7 +70,8 @@ class Fire:
 
     def __init__(self, cluster: TwoNodes, url: str, out: Path, overrides: list[str], kills: int) -> None:
         self.cluster, self.url, self.out, self.overrides = cluster, url, out, overrides
-        self.left = Counter(dict.fromkeys(KINDS, kills // len(KINDS)))
+        self.of_each = kills // len(KINDS)
+        self.left = Counter(dict.fromkeys(KINDS, self.of_each))
         self.log: list[dict[str, Any]] = []
         self.screen = out.parent / "screen.log"
 
@@ -96,11 +97,15 @@ class Fire:
             time.sleep(0.2)
 
     def victims(self) -> dict[str, Any]:
-        """What there is to kill now, by kind, of the kinds that are left to kill."""
+        """What there is to kill now, by kind, of the kinds that are left to kill.
+
+        What can die while nothing is asked yet does so once: every later time finds requests on their way.
+        """
         found: dict[str, Any] = {kind: pick(self.cluster.named(*words)) for kind, words in ACTORS.items()}
         found |= {"driver": self.driver, "raylet": self.cluster}
         drafting, asking = found["engine"] is not None, ask(self.url, "/count")["in_flight"] > 0
-        kinds = set(KINDS) if asking else {"engine", "driver", "raylet"} if drafting else set()
+        early = {kind for kind in ("engine", "driver", "raylet") if drafting and self.left[kind] == self.of_each}
+        kinds = set(KINDS) if asking else early
         return {kind: found[kind] for kind in kinds if found[kind] and self.left[kind]}
 
     def strike(self, kind: str, victim: Any) -> None:
