@@ -7,6 +7,10 @@ from torch.utils.checkpoint import checkpoint
 
 CHUNK_TOKENS = 256
 """Completion tokens projected on the vocabulary at a time; bounds the memory of logits whatever the answers' length."""
+KEPT_LOGITS_BYTES = 2**28
+"""Logits up to so many bytes are kept for the backward pass; beyond them each chunk is projected twice."""
+_CACHED_SCORES = 2**20
+"""fp32 logits, 4 MiB, that several sweeps on CPU find in a core's cache; a whole chunk's would come from memory."""
 
 Projection = Callable[[torch.Tensor], torch.Tensor]
 
@@ -19,7 +23,7 @@ class _TokenLogps(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx, logits_NV: torch.Tensor, target_N: torch.Tensor
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets under logits of any floating type."""
-        normaliser_N = torch.logsumexp(logits_NV.float(), dim=-1)
+        normaliser_N = torch.cat([torch.logsumexp(rows.float(), dim=-1) for rows in _blocks(logits_NV, logits_NV)])
         ctx.save_for_backward(logits_NV, target_N, normaliser_N)
         return logits_NV.gather(1, target_N[:, None]).squeeze(1).float() - normaliser_N
 
@@ -27,29 +31,57 @@ class _TokenLogps(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Gradient of the logits: (one-hot(target) − softmax(logits)) · gradient."""
         logits_NV, target_N, normaliser_N = ctx.saved_tensors  # type: ignore[attr-defined]
-        gradient_N = gradients[0]
-        result_NV = (logits_NV.float() - normaliser_N[:, None]).exp_().mul_(-gradient_N[:, None])
-        result_NV.scatter_add_(1, target_N[:, None], gradient_N[:, None])
-        return result_NV.to(logits_NV.dtype), None
+        result_NV = torch.empty_like(logits_NV)
+        tensors = (logits_NV, target_N[:, None], normaliser_N[:, None], gradients[0][:, None], result_NV)
+        for logits, target, normaliser, gradient, result in zip(
+            *(_blocks(tensor, logits_NV) for tensor in tensors), strict=True
+        ):
+            scores = (logits.float() - normaliser).exp_().mul_(-gradient)
+            result.copy_(scores.scatter_add_(1, target, gradient))
+        return result_NV, None
+
+
+def _blocks(tensor_N: torch.Tensor, logits_NV: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The rows of a tensor in blocks as large as those logits are best worked on."""
+    on_cpu = logits_NV.device.type == "cpu"
+    rows = _CACHED_SCORES // logits_NV.shape[1] if on_cpu else len(logits_NV)
+    return torch.split(tensor_N, max(1, rows))
 
 
 def token_logps(
-    hidden_ND: torch.Tensor, target_N: torch.Tensor, project: Projection, chunk_tokens: int = CHUNK_TOKENS
+    hidden_ND: torch.Tensor,
+    target_N: torch.Tensor,
+    project: Projection,
+    chunk_tokens: int = CHUNK_TOKENS,
+    kept_tokens: int = 0,
 ) -> torch.Tensor:
-    """Log-probability of each target token, [N] in fp32, never holding logits of more than one chunk.
+    """Log-probability of each target token, [N] in fp32, a chunk of logits at a time.
 
     Args:
         hidden_ND: hidden states that predict the targets.
         target_N: token ids.
         project: hidden states [n, D] to logits [n, V]; the model's language head, called as a module.
-        chunk_tokens: rows projected at a time. Their logits are computed again in the backward pass.
+        chunk_tokens: rows projected at a time.
+        kept_tokens: rows whose logits may stay for the backward pass, in whole chunks; the others' are computed again
+            in it, so that no more than these and one chunk are ever held.
     """
 
     def one(hidden_nD: torch.Tensor, target_n: torch.Tensor) -> torch.Tensor:
         logps: torch.Tensor = _TokenLogps.apply(project(hidden_nD), target_n)  # type: ignore[no-untyped-call]
         return logps
 
-    chunks = zip(torch.split(hidden_ND, chunk_tokens), torch.split(target_N, chunk_tokens), strict=True)
-    if torch.is_grad_enabled():
-        return torch.cat([checkpoint(one, hidden, target, use_reentrant=False) for hidden, target in chunks])
-    return torch.cat([one(hidden, target) for hidden, target in chunks])
+    found, kept = [], 0
+    for hidden_nD, target_n in zip(
+        torch.split(hidden_ND, chunk_tokens), torch.split(target_N, chunk_tokens), strict=True
+    ):
+        kept += len(hidden_nD)
+        if kept <= kept_tokens or not torch.is_grad_enabled():
+            found.append(one(hidden_nD, target_n))
+        else:
+            found.append(checkpoint(one, hidden_nD, target_n, use_reentrant=False))
+    return torch.cat(found)
+
+
+def tokens_kept(vocabulary: int, bytes_each: int) -> int:
+    """How many tokens' logits of so many bytes each fit into `KEPT_LOGITS_BYTES`."""
+    return KEPT_LOGITS_BYTES // (vocabulary * bytes_each)

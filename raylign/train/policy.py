@@ -10,7 +10,7 @@ from torch import nn
 
 from raylign.train.attention import segment_masks
 from raylign.train.head import projection
-from raylign.train.logprobs import token_logps
+from raylign.train.logprobs import token_logps, tokens_kept
 from raylign.train.packing import Batch
 
 
@@ -41,7 +41,8 @@ class Policy(nn.Module):
                 **extra,
             ).last_hidden_state
             hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, batch.read_N)
-            logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model))
+            kept = tokens_kept(self.model.config.get_text_config().vocab_size, dtype.itemsize)
+            logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model), kept_tokens=kept)
         logps_A = torch.zeros(2 * batch.pairs, dtype=torch.float32, device=logps_N.device)
         logps_A = logps_A.index_add(0, batch.answer_N, logps_N)
         return logps_A[0::2], logps_A[1::2]

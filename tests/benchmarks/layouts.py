@@ -87,7 +87,9 @@ def lay_out(pairs: Sequence[TokenPair], layout: str) -> Batch:
     )
 
 
-def whole_token_logps(hidden_ND: torch.Tensor, target_N: torch.Tensor, project: Projection) -> torch.Tensor:
+def whole_token_logps(
+    hidden_ND: torch.Tensor, target_N: torch.Tensor, project: Projection, kept_tokens: int
+) -> torch.Tensor:
     """Log-probabilities [N] as plain torch has them: all logits at once, kept for the backward pass."""
     return torch.log_softmax(project(hidden_ND).float(), dim=-1).gather(1, target_N[:, None]).squeeze(1)
 
