@@ -7,8 +7,6 @@ from torch.utils.checkpoint import checkpoint
 
 CHUNK_TOKENS = 256
 """Completion tokens projected on the vocabulary at a time; bounds the memory of logits whatever the answers' length."""
-KEPT_LOGITS_BYTES = 2**28
-"""Logits up to so many bytes are kept for the backward pass; beyond them each chunk is projected twice."""
 _CACHED_SCORES = 2**20
 """fp32 logits, 4 MiB, that several sweeps on CPU find in a core's cache; a whole chunk's would come from memory."""
 
@@ -80,8 +78,3 @@ def token_logps(
         else:
             found.append(checkpoint(one, hidden_nD, target_n, use_reentrant=False))
     return torch.cat(found)
-
-
-def tokens_kept(vocabulary: int, bytes_each: int) -> int:
-    """How many tokens' logits of so many bytes each fit into `KEPT_LOGITS_BYTES`."""
-    return KEPT_LOGITS_BYTES // (vocabulary * bytes_each)

@@ -8,18 +8,25 @@ from typing import Any
 import torch
 from torch import nn
 
-from raylign.train.attention import segment_masks
+from raylign.train.attention import attention_runs
 from raylign.train.head import projection
-from raylign.train.logprobs import token_logps, tokens_kept
+from raylign.train.logprobs import token_logps
 from raylign.train.packing import Batch
 
 
 class Policy(nn.Module):
     """A Hugging Face causal language model that scores preference pairs."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, kept_logits_mb: int = 0) -> None:
+        """Wrap a model.
+
+        Args:
+            kept_logits_mb: most MiB of logits to keep for the backward pass.
+        """
         super().__init__()
         self.model = model
+        logits_bytes = model.config.get_text_config().vocab_size * model.dtype.itemsize
+        self.kept_tokens = kept_logits_mb * 2**20 // logits_bytes
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed log-probabilities of the chosen and of the rejected answers, [B] each, in fp32.
@@ -30,7 +37,7 @@ class Policy(nn.Module):
         device, dtype = batch.token_ids_RT.device, self.model.dtype
         extra: dict[str, Any] = {}
         if batch.segments:
-            extra = {"segments": batch.segments, "masks": segment_masks(batch.segments, device)}
+            extra = {"runs": attention_runs(batch.segments, device)}
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             embedded_RTD = self.model.get_input_embeddings()(batch.token_ids_RT)
             hidden_RTD = self.model.base_model(
@@ -41,8 +48,7 @@ class Policy(nn.Module):
                 **extra,
             ).last_hidden_state
             hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, batch.read_N)
-            kept = tokens_kept(self.model.config.get_text_config().vocab_size, dtype.itemsize)
-            logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model), kept_tokens=kept)
+            logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model), kept_tokens=self.kept_tokens)
         logps_A = torch.zeros(2 * batch.pairs, dtype=torch.float32, device=logps_N.device)
         logps_A = logps_A.index_add(0, batch.answer_N, logps_N)
         return logps_A[0::2], logps_A[1::2]

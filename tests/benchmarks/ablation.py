@@ -7,6 +7,7 @@ from typing import Any
 from bench import Figure, at_most
 from peers import as_rows, side
 
+from raylign.config import TrainConfig
 from raylign.train.tokens import TokenPair
 
 LADDER = [
@@ -74,14 +75,22 @@ def profile(settings: dict[str, Any], pairs: Sequence[TokenPair], repetitions: i
 
 
 def logits_memory(settings: dict[str, Any]) -> Part:
-    """Peak memory of log-probabilities by the number of answer tokens, each length in a fresh process."""
-    peaks = {}
-    for tokens in LENGTHS:
-        with side("raylign_side.py", **settings | {"rows": []}) as made:
-            peaks[tokens] = made.ask("logits", tokens=tokens)["bytes"]
-    longest = max(peaks.values())
-    for tokens, found in peaks.items():
-        print(f"  {tokens:>5} answer tokens: {found / 2**20:>6.0f} MiB  {'#' * round(40 * found / longest)}")
-    return [at_most("peak logits memory, 8192 tokens over 512", peaks[LENGTHS[-1]] / peaks[LENGTHS[0]], 1.25)], {
-        "logits_peak_bytes": peaks
-    }
+    """Peak memory of log-probabilities by the number of answer tokens, each length in a fresh process.
+
+    Once with no logits kept for the backward pass, whose memory must not grow, and once as many as the trainer keeps.
+    """
+    usual = TrainConfig().kept_logits_mb
+    peaks: dict[int, dict[int, int]] = {kept_mb: {} for kept_mb in (0, usual)}
+    for kept_mb, found in peaks.items():
+        print(f"train.kept_logits_mb={kept_mb}")
+        for tokens in LENGTHS:
+            with side("raylign_side.py", **settings | {"rows": []}) as made:
+                found[tokens] = made.ask("logits", tokens=tokens, kept_mb=kept_mb)["bytes"]
+            print(
+                f"  {tokens:>5} answer tokens: {found[tokens] / 2**20:>6.0f} MiB  {'#' * round(found[tokens] / 2**23)}"
+            )
+    growth = {kept_mb: found[LENGTHS[-1]] / found[LENGTHS[0]] for kept_mb, found in peaks.items()}
+    return [
+        at_most("peak logits memory, 8192 tokens over 512, none kept", growth[0], 1.25),
+        at_most(f"peak logits memory, 8192 tokens over 512, {usual} MiB kept", growth[usual], 1.25),
+    ], {"logits_peak_bytes": peaks}

@@ -71,7 +71,7 @@ class BareStep:
     def __init__(self, request: dict[str, Any]) -> None:
         config = LoopConfig()
         config.train.dtype = {"bfloat16": "bf16", "float32": "fp32"}[request["dtype"]]
-        self.policy = Policy(load_model(request["model"], config)).train()
+        self.policy = Policy(load_model(request["model"], config), config.train.kept_logits_mb).train()
         self.resident = None if request["cached"] else Policy(load_model(request["model"], config)).eval()
         optimizer = MasterAdam if request["dtype"] == "bfloat16" else PlainAdam
         self.make_optimizer = lambda: optimizer(list(self.policy.parameters()), request["learning_rate"])
@@ -212,14 +212,18 @@ def gemm_peak(dtype: torch.dtype, size: int = 2048, repetitions: int = 10) -> fl
 
 
 def logits(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
-    """Most memory that log-probabilities of so many answer tokens take beside hidden states, forward and back."""
+    """Most memory that log-probabilities of so many answer tokens take beside hidden states, forward and back.
+
+    Of the logits as many MiB are kept as the request's `kept_mb` says.
+    """
     head = bare.policy.model.get_output_embeddings()
     hidden_ND = torch.randn(request["tokens"], head.in_features, dtype=head.weight.dtype, requires_grad=True)
     target_N = torch.randint(head.out_features, (request["tokens"],))
     head.weight.grad, hidden_ND.grad = torch.zeros_like(head.weight), torch.zeros_like(hidden_ND)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted anew from here
     before = _memory("VmRSS")
-    token_logps(hidden_ND, target_N, head).sum().backward()
+    kept = request["kept_mb"] * 2**20 // (head.out_features * head.weight.dtype.itemsize)
+    token_logps(hidden_ND, target_N, head, kept_tokens=kept).sum().backward()
     return {"bytes": _memory("VmHWM") - before}
 
 

@@ -177,10 +177,11 @@ def test_chunked_log_probabilities_equal_the_whole() -> None:
     weights = torch.randn(23)
     (torch.log_softmax(head(hidden), -1).gather(1, target[:, None]).squeeze(1) * weights).sum().backward()
     expected = [hidden.grad, head.weight.grad]
-    hidden.grad = head.weight.grad = None
-    (token_logps(hidden, target, head, chunk_tokens=5) * weights).sum().backward()
-    for found, wanted in zip([hidden.grad, head.weight.grad], expected, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    for kept_tokens in (0, 12, 23):
+        hidden.grad = head.weight.grad = None
+        (token_logps(hidden, target, head, chunk_tokens=5, kept_tokens=kept_tokens) * weights).sum().backward()
+        for found, wanted in zip([hidden.grad, head.weight.grad], expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_logits_are_never_held_for_more_than_one_chunk() -> None:
@@ -191,6 +192,33 @@ def test_logits_are_never_held_for_more_than_one_chunk() -> None:
     token_logps(hidden, torch.randint(40, (30,)), head, chunk_tokens=8).sum().backward()
     assert max(seen) == 8
     assert len(seen) == 8  # four chunks forward, and the same four again for the backward pass
+
+
+def test_logits_are_kept_in_whole_chunks_as_far_as_they_may() -> None:
+    seen: list[int] = []
+    head = torch.nn.Linear(8, 40)
+    head.register_forward_hook(lambda module, given, made: seen.append(made.shape[0]))
+    hidden = torch.randn(30, 8, requires_grad=True)
+    token_logps(hidden, torch.randint(40, (30,)), head, chunk_tokens=8, kept_tokens=17).sum().backward()
+    assert len(seen) == 6, "two of the four chunks are kept, the other two projected again"
+
+
+def test_a_vocabulary_is_swept_in_blocks_of_rows_that_give_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raylign.train import logprobs
+
+    torch.manual_seed(4)
+    head, target = torch.nn.Linear(8, 40), torch.randint(40, (30,))
+    hidden = torch.randn(30, 8, requires_grad=True)
+    found = []
+    for scores in (40, 7 * 40, 2**20):  # a row at a time, seven, all
+        monkeypatch.setattr(logprobs, "_CACHED_SCORES", scores)
+        hidden.grad = None
+        logps = token_logps(hidden, target, head)
+        logps.sum().backward()
+        found.append((logps.detach(), hidden.grad))
+    for logps, gradient in found[:2]:
+        assert torch.equal(logps, found[2][0])
+        assert torch.equal(gradient, found[2][1])
 
 
 def test_models_whose_attention_cannot_be_cut_are_padded_instead() -> None:
