@@ -34,6 +34,7 @@ WITHOUT_TORCH = [
     "raylign.serve.plan",
     "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
+    *(f"raylign.evaluate.{name}" for name in ("intervals", "metric", "length_controlled", "judging")),
     *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "facts", "format", "record", "page")),
 ]
 WITH_TORCH = [
