@@ -1,7 +1,10 @@
-"""A suite's figure, row by row and for every model. Pure."""
+"""One figure of a suite, row by row, and its summary: each model's score and each difference, with intervals. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from raylign.evaluate.statistics import Estimate, mean_difference
 
 
 @dataclass(frozen=True)
@@ -9,10 +12,51 @@ class Metric:
     """One figure of a suite, row by row, for every model."""
 
     name: str
-    """For example `prompt_strict`."""
+    """E.g. `prompt_strict`; with its suite's name before it, what `promote.metric` names."""
     values: Mapping[str, Mapping[str, float]]
-    """Model -> row id -> value; a share is a mean of 0s and 1s."""
+    """Model, then row id, then value; a share is a mean of 0s and 1s. A row that a model has no value for is left out:
+    it is in no figure of this model, and in no difference."""
     higher_is_better: bool | None
-    """None where neither is, as with the answers' length."""
+    """None: neither, as an answer's length."""
     clusters: Mapping[str, str] | None = None
-    """Row id -> what it shares a source with; None where each row stands for itself."""
+    """Row id, then what the row shares a source with; None: each row its own."""
+
+
+def summarise(metric: Metric, baseline: str, resamples: int, seed: int) -> dict[str, Any]:
+    """The metric as `evaluate/suites.json` has it.
+
+    Returns:
+        `models` has each model's mean over its rows, `difference` each other model's mean minus the baseline's over
+        the rows that both have, paired by row id; both with a 95% interval, or null for what cannot be computed and a
+        `note` that says why.
+
+    Raises:
+        ValueError: the baseline is none of the metric's models, or a value is not finite.
+    """
+    if baseline not in metric.values:
+        raise ValueError(f"metric {metric.name!r} has no values of the baseline {baseline!r}")
+    models, differences = {}, {}
+    base = metric.values[baseline]
+    for model, values in metric.values.items():
+        rows = list(values)
+        score = mean_difference([0.0] * len(rows), list(values.values()), resamples=resamples, seed=seed)
+        models[model] = _shown(score, len(rows))
+        if model != baseline:
+            shared = [row for row in base if row in values]
+            found = mean_difference(
+                [base[row] for row in shared], [values[row] for row in shared], resamples=resamples, seed=seed
+            )
+            differences[model] = _shown(found, len(shared))
+    return {
+        "higher_is_better": metric.higher_is_better,
+        "models": models,
+        "difference": differences,
+        "clusters": None if metric.clusters is None else len(set(metric.clusters.values())),
+    }
+
+
+def _shown(estimate: Estimate, rows: int) -> dict[str, Any]:
+    shown: dict[str, Any] = {"value": estimate.value, "ci95": estimate.interval, "rows": rows}
+    if estimate.reason:
+        shown["note"] = estimate.reason
+    return shown
