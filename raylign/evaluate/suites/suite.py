@@ -1,15 +1,39 @@
 """The interface between the runner, which asks models and a judge, and a suite, which says what and scores. Pure.
 
 A suite never calls a model. The runner has every model answer `tasks()`, gives what came back to `judge_tasks()`, has
-the judge answer those, and hands both to `score()`.
+the judge answer those, and hands both to `score()`. A suite of one's own, in full:
+
+    class Yes:
+        name, version = "yes", "yes@1"
+
+        @classmethod
+        def create(cls, config, run):
+            return cls()
+
+        def tasks(self):
+            return [Task("1", [{"role": "user", "content": "Say yes."}])]
+
+        def judge_tasks(self, answers):
+            return []
+
+        def score(self, answers, verdicts):
+            values = {
+                model: {id_: float("yes" in one.text.lower()) for id_, one in readings.items() if is_own(one)}
+                for model, readings in answers.items()
+            }
+            return SuiteResult([Metric("said", values, True)], count_conditions(self.tasks(), answers))
+
+In `mine.py` it runs by `--suite mine:Yes`. `is_own` and `count_conditions` are in `raylign.evaluate.suites.readings`,
+when `create` is called and what it may read in `raylign.evaluate.suites.registry`. A suite that needs a judge says so
+by an attribute `needs_judge = True`, and is then refused before anything starts where there is none.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from raylign.evaluate.metric import Metric
-from raylign.records import Message
+from raylign.records import Message, Pair
 
 
 @dataclass(frozen=True)
@@ -53,7 +77,7 @@ class Reading:
 Readings = Mapping[str, Reading]
 """By task id, or judge task id."""
 Answers = Mapping[str, Readings]
-"""By model, then task id; every task has a reading for every model."""
+"""By model, the baseline first, then task id; every task has a reading for every model."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +112,47 @@ class Suite(Protocol):
 
     def score(self, answers: Answers, verdicts: Readings) -> SuiteResult:
         """The figures. A row without an answer, or without a verdict that can be read, is counted, never guessed."""
+
+
+@dataclass(frozen=True)
+class PairLikelihood:
+    """How likely a model finds the two answers of a preference pair, given its prompt."""
+
+    chosen: float
+    """Log-probability of the chosen answer, summed over its tokens and its end of turn, in nats."""
+    rejected: float
+    chosen_tokens: int
+    rejected_tokens: int
+
+
+class LikelihoodSuite(Protocol):
+    """A suite over likelihoods instead of answers: it has these beside `name` and `version`, and no tasks.
+
+    Only models whose weights are at hand, the run's base and aligned, can be measured.
+    """
+
+    @property
+    def name(self) -> str:
+        """As a `Suite`'s."""
+
+    @property
+    def version(self) -> str:
+        """As a `Suite`'s."""
+
+    def pairs(self) -> list[Pair]:
+        """The preference pairs to measure."""
+
+    def score_pairs(
+        self, likelihoods: Mapping[str, Mapping[str, PairLikelihood]], dropped: Mapping[str, int]
+    ) -> SuiteResult:
+        """The figures.
+
+        Args:
+            likelihoods: Model, the baseline first, -> pair id -> likelihoods; the same pairs for every model.
+            dropped: How many pairs could not be measured, by reason.
+        """
+
+
+def is_over_likelihoods(suite: Suite | LikelihoodSuite) -> TypeGuard[LikelihoodSuite]:
+    """Which of the two kinds a suite is; its properties, which may read what is not there yet, are left alone."""
+    return hasattr(type(suite), "score_pairs")
