@@ -3,7 +3,9 @@
 from raylign.config.load import difference, load_config, to_yaml
 from raylign.config.schema import (
     ClusterConfig,
+    EndpointConfig,
     EvaluateConfig,
+    JudgeConfig,
     LoopConfig,
     OffpolicyConfig,
     PairsConfig,
@@ -17,7 +19,9 @@ from raylign.config.schema import (
 
 __all__ = [
     "ClusterConfig",
+    "EndpointConfig",
     "EvaluateConfig",
+    "JudgeConfig",
     "LoopConfig",
     "OffpolicyConfig",
     "PairsConfig",

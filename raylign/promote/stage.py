@@ -45,7 +45,8 @@ def run_promote(config: LoopConfig, run: Path) -> tuple[Verdict, list[str]]:
     write_json(run / DECISION, written)
     lines = in_words(decision, str(run / DECISION))
     if decision.verdict == "promoted" and promote.served:
-        lines.append(_act(run, written, promote.alias, checkpoint))
+        served = Path(promote.served_from).expanduser() if promote.served_from else run
+        lines.append(_act(run, written, served, promote.alias, checkpoint))
     elif promote.served:
         lines.append(f"served    {promote.alias} is left as it is")
     return decision.verdict, lines
@@ -62,10 +63,10 @@ def _results_text(run: Path) -> str:
         ) from error
 
 
-def _act(run: Path, written: dict[str, Any], alias: str, checkpoint: Path) -> str:
+def _act(run: Path, written: dict[str, Any], served: Path, alias: str, checkpoint: Path) -> str:
     """Upgrade the served model and note in the decision what came of it."""
     try:
-        said = _upgrade(run, alias, checkpoint)
+        said = _upgrade(served, alias, checkpoint)
     except RaylignError as error:
         write_json(run / DECISION, written | {"served": {"alias": alias, "upgraded": False, "error": str(error)}})
         raise
@@ -73,11 +74,11 @@ def _act(run: Path, written: dict[str, Any], alias: str, checkpoint: Path) -> st
     return f"served    {said}"
 
 
-def _upgrade(run: Path, alias: str, checkpoint: Path) -> str:
+def _upgrade(served: Path, alias: str, checkpoint: Path) -> str:
     """The one place that knows how serving is told."""
     from raylign.serve.upgrade import upgrade
 
-    done = upgrade(run, alias, str(checkpoint.resolve()))
+    done = upgrade(served, alias, str(checkpoint.resolve()))
     if not done.replaced:
         return f"{done.name} serves these weights already"
     return f"{done.name} serves {done.after} in the place of {done.before}, after {done.seconds:.0f} s"

@@ -1,15 +1,15 @@
-"""The suites `mixeval` and `mixeval_hard` (Ni et al., arXiv 2406.06565): questions of many benchmarks, two halves. Pure.
+"""The suites `mixeval` and `mixeval_hard` (Ni et al., arXiv 2406.06565): questions of many benchmarks in two halves.
 
-`evaluate.mixeval.path` names a folder with MixEval's published layout (`raylign.evaluate.suites.mixeval.data`). Multiple
-choice and free-form answers are each read as configured: by `rule`, or by `model`, the judge.
+`evaluate.mixeval.path` names a folder with MixEval's published layout (`raylign.evaluate.suites.mixeval.data`).
+Multiple choice and free-form answers are each read as configured: by `rule`, or by `model`, the judge.
 
 - `score` is MixEval's overall score: the mean over the two halves' means, whatever their sizes. An answer from which no
   choice can be read counts 0 in it, and is counted as unparsed; MixEval's own script draws a score at random.
 - `score_parsed` is the same over the answers that could be read alone.
 - `multiple_choice`, `free_form` and `benchmark.NAME` are plain means over their questions, unparsed ones as 0.
 
-A verdict that could not be had or read says nothing of the model: the row is in no figure, and counted. Questions on the
-same passage are a cluster. Benchmarks are not: they are what MixEval is made of, and not a sample of benchmarks.
+A verdict that could not be had or read says nothing of the model: the row is in no figure, and counted. Questions on
+the same passage are a cluster. Benchmarks are not: they are what MixEval is made of, and not a sample of benchmarks.
 Departures from MixEval: our own prompts, which ask for a marked last line, and our own judge's prompts.
 """
 
