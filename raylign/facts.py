@@ -22,12 +22,12 @@ def cluster_waits() -> str:
     return _serving_waits() or cluster_words(_cluster_facts())
 
 
-def reviser_waits(limiter: Any, max_in_flight: int | None) -> str:
-    """What the reviser actors wait for: to start, or what their limiter says."""
+def reviser_waits(limiter: Any, max_in_flight: int | None, section: str = "revise") -> str:
+    """What the actors that ask wait for: to start, or what their limiter says."""
     import ray
 
     starting = cluster_waits()
-    return starting or reviser_words(ray.get(limiter.report.remote(), timeout=_ANSWER_SECONDS), max_in_flight)
+    return starting or reviser_words(ray.get(limiter.report.remote(), timeout=_ANSWER_SECONDS), max_in_flight, section)
 
 
 def overlap_waits(limiter: Any, keeper: Any, max_in_flight: int | None, total: int) -> str:

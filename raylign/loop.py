@@ -82,7 +82,8 @@ def run_stages(config: LoopConfig, folder: RunFolder, screen: Screen, stages: Se
 
 def write_summary(folder: RunFolder) -> dict[str, Any]:
     """Write `summary.json` from the stages that are finished in this folder, and return it."""
-    summary = summarise({stage.name: done for stage in LOOP if (done := folder.finished(stage.folder))})
+    suites = (folder.read_json("evaluate/suites.json") or {}).get("suites")
+    summary = summarise({stage.name: done for stage in LOOP if (done := folder.finished(stage.folder))}, suites)
     write_json(folder.path / "summary.json", summary)
     return summary
 

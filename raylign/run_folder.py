@@ -51,12 +51,19 @@ class RunFolder:
 
     @classmethod
     def open(
-        cls, path: Path, config: LoopConfig, command: list[str], marks: dict[str, Any] | None = None
+        cls,
+        path: Path,
+        config: LoopConfig,
+        command: list[str],
+        marks: dict[str, Any] | None = None,
+        beside: bool = False,
     ) -> "RunFolder":
         """Create the folder, or take up the run in it.
 
         Args:
             marks: Further keys beside the configuration, by which a folder that holds no whole run differs from one.
+            beside: The command adds to a run and is no part of it: the run's configuration stays as it is, and this
+                one may differ.
 
         Raises:
             InputError: the folder cannot be created or written.
@@ -72,6 +79,9 @@ class RunFolder:
             ) from error
         resolved = to_yaml(config) + (yaml.safe_dump(marks) if marks else "")
         config_path = path / "config.yaml"
+        if config_path.exists() and beside:
+            run._note_start(command)
+            return run
         if config_path.exists():
             changes = difference(config_path.read_text(encoding="utf-8"), resolved)
             if changes:

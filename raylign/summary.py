@@ -7,11 +7,16 @@ from raylign.pairs.sources import SOURCES
 _TRAIN = ("objective", "steps", "loss_first", "loss_last")
 _HELDOUT = ("pairs", "reward_accuracy", "reward_margin")
 _JUDGE = ("comparisons", "verdicts", "judged_twice", "position_bias", "position_bias_ci95")
+_SUITE = ("version", "tasks", "counts", "metrics", "judged", "notes")
 _EVALUATE = ("prompts", "tokens_base", "tokens_aligned", "change_percent", "ci95", "guards")
 
 
-def summarise(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The summary of the stages in `done` (stage name to its figures); a stage that has not run is left out."""
+def summarise(done: dict[str, dict[str, Any]], suites: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The summary of the stages in `done` (stage name to its figures); a stage that has not run is left out.
+
+    Args:
+        suites: The `suites` of `evaluate/suites.json`, where any ran.
+    """
     summary: dict[str, Any] = {}
     if prompts := done.get("prompts"):
         summary["prompts"] = prompts["prompts"]
@@ -25,8 +30,10 @@ def summarise(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
         summary["train"] = _pick(train, _TRAIN)
         summary["heldout"] = _pick(train["heldout"], _HELDOUT)
     if evaluate := done.get("evaluate"):
-        rest = {name: value for name, value in evaluate.items() if name not in _EVALUATE and name != "seconds"}
+        rest = {name: value for name, value in evaluate.items() if name not in (*_EVALUATE, "seconds", "suites")}
         summary["evaluate"] = _pick(evaluate, _EVALUATE) | rest
+    if suites:
+        summary["suites"] = {name: _pick(part, _SUITE) for name, part in suites.items()}
     summary["seconds"] = {name: figures["seconds"] for name, figures in done.items()}
     return summary
 
@@ -56,7 +63,39 @@ def in_words(summary: dict[str, Any]) -> list[str]:
         lines.append(_heldout_line(heldout))
     if evaluate := summary.get("evaluate"):
         lines += _evaluate_lines(evaluate)
+    for name, part in summary.get("suites", {}).items():
+        lines += _suite_lines(name, part)
     return lines
+
+
+def _suite_lines(name: str, part: dict[str, Any]) -> list[str]:
+    """A line for each metric that a higher or a lower value speaks for, and one for each note."""
+    lines = []
+    for metric, found in part["metrics"].items():
+        if found["higher_is_better"] is None:
+            continue
+        models = ", ".join(f"{model} {_shown(figure['value'])}" for model, figure in found["models"].items())
+        changes = "; ".join(
+            f"{model} {_signed(change['value'])} ({_interval(change)}, {change['rows']} rows)"
+            for model, change in found.get("difference", {}).items()
+        )
+        lines.append(f"{name:<9} {metric}: {models}{f'; difference {changes}' if changes else ''}")
+    return [*lines, *(f"{name:<9} note: {note}" for note in part.get("notes", []))]
+
+
+def _shown(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:+.3f}"
+
+
+def _interval(figure: dict[str, Any]) -> str:
+    if not figure.get("ci95"):
+        return figure.get("note") or "no interval"
+    low, high = figure["ci95"]
+    return f"95% interval {low:+.3f} to {high:+.3f}"
 
 
 def _heldout_line(heldout: dict[str, Any]) -> str:

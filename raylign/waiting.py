@@ -54,14 +54,15 @@ def serving_words(deployments: Mapping[str, tuple[str, str]]) -> str:
     return f"at the endpoint, {'; '.join(waiting)}" if waiting else ""
 
 
-def reviser_words(figures: Figures, max_in_flight: int | None) -> str:
-    """What the limiter's figures say that requests to the reviser wait for."""
+def reviser_words(figures: Figures, max_in_flight: int | None, section: str = "revise") -> str:
+    """What the limiter's figures say that requests wait for; `section` is the configuration's that sets its limits."""
     if figures.held_by:
-        return f"requests wait for {_HELD[figures.held_by]}; {_flight(figures)}"
+        return f"requests wait for {_HELD[figures.held_by].format(section)}; {_flight(figures)}"
     if max_in_flight is not None and figures.in_flight >= max_in_flight:
-        return f"all {max_in_flight} places of revise.max_in_flight are taken; {_flight(figures)}"
+        return f"all {max_in_flight} places of {section}.max_in_flight are taken; {_flight(figures)}"
     if figures.in_flight:
-        return f"the reviser is still answering; {_flight(figures)}"
+        who = "reviser" if section == "revise" else "endpoint"
+        return f"the {who} is still answering; {_flight(figures)}"
     return "no request is on its way: those that failed wait for their next try" if figures.sent else ""
 
 
@@ -74,10 +75,10 @@ def overlap_words(figures: Figures, max_in_flight: int | None, drafted: int, tot
 
 _HELD = {
     "pause": "the pause that the endpoint asked for",
-    "requests": "the request limit (revise.requests_per_minute, or what the endpoint states)",
-    "tokens": "the token limit (revise.tokens_per_minute, or what the endpoint states)",
-    "places": "a place (revise.max_in_flight)",
-    "budget": "what others in flight leave of revise.max_usd",
+    "requests": "the request limit ({}.requests_per_minute, or what the endpoint states)",
+    "tokens": "the token limit ({}.tokens_per_minute, or what the endpoint states)",
+    "places": "a place ({}.max_in_flight)",
+    "budget": "what others in flight leave of {}.max_usd",
 }
 
 

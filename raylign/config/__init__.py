@@ -3,10 +3,13 @@
 from raylign.config.load import difference, load_config, to_yaml
 from raylign.config.schema import (
     ClusterConfig,
+    EndpointConfig,
     EvaluateConfig,
+    JudgeConfig,
     LoopConfig,
     OffpolicyConfig,
     PairsConfig,
+    PromoteConfig,
     PromptsConfig,
     ReviseConfig,
     SampleConfig,
@@ -16,10 +19,13 @@ from raylign.config.schema import (
 
 __all__ = [
     "ClusterConfig",
+    "EndpointConfig",
     "EvaluateConfig",
+    "JudgeConfig",
     "LoopConfig",
     "OffpolicyConfig",
     "PairsConfig",
+    "PromoteConfig",
     "PromptsConfig",
     "ReviseConfig",
     "SampleConfig",

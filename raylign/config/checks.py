@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from raylign.config.endpoints import check_endpoints, check_evaluate, endpoints
+from raylign.config.guard_bounds import guard_bounds
 from raylign.config.objective import UNPAIRED, parse_objective
 from raylign.config.schema import LoopConfig, PairsConfig, TrainConfig
 from raylign.errors import ConfigError
@@ -23,11 +25,13 @@ def check(config: LoopConfig) -> None:
     _check_fields(config, "")
     _check_prompt_lengths(config)
     _check_pools(config)
-    _check_endpoints(config)
+    check_endpoints(config)
+    check_evaluate(config)
     _check_pairs(config)
     _check_source(config)
     _check_train(config)
     _check_serve(config)
+    guard_bounds(config.promote.guards)
 
 
 def _check_fields(section: Any, prefix: str) -> None:
@@ -71,7 +75,10 @@ def _check_prompt_lengths(config: LoopConfig) -> None:
 def _check_pools(config: LoopConfig) -> None:
     for low_key, low, high_key, high in (
         ("sample.engines_min", config.sample.engines_min, "sample.engines_max", config.sample.engines_max),
-        ("revise.actors_min", config.revise.actors_min, "revise.actors_max", config.revise.actors_max),
+        *(
+            (f"{name}.actors_min", endpoint.actors_min, f"{name}.actors_max", endpoint.actors_max)
+            for name, endpoint in endpoints(config)
+        ),
         ("serve.replicas_min", config.serve.replicas_min, "serve.replicas_max", config.serve.replicas_max),
         *_pair_bounds(config.pairs),
     ):
@@ -84,31 +91,6 @@ def _pair_bounds(pairs: PairsConfig) -> list[tuple[str, float, str, float | None
         (f"pairs.min_{name}", getattr(pairs, f"min_{name}"), f"pairs.max_{name}", getattr(pairs, f"max_{name}"))
         for name in ("length_ratio", "jaccard", "levenshtein", "shared_prefix")
     ]
-
-
-def _check_endpoints(config: LoopConfig) -> None:
-    revise = config.revise
-    for key, url in (("revise.base_url", revise.base_url), ("evaluate.base_url", config.evaluate.base_url)):
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ConfigError(f"{key} is {url!r}", "it must start with http:// or https://")
-    if revise.base_url is not None and revise.model == "bundled":
-        raise ConfigError(
-            f"revise.model is 'bundled' while revise.base_url is {revise.base_url}",
-            "set revise.model to a name that this endpoint serves",
-        )
-    if revise.mode == "batch" and revise.base_url is None:
-        raise ConfigError(
-            "revise.mode is 'batch' and revise.base_url is not set",
-            "only a provider has a batch endpoint: set revise.base_url, or revise.mode=online",
-        )
-    if revise.max_usd is not None and None in (
-        revise.usd_per_million_prompt_tokens,
-        revise.usd_per_million_reply_tokens,
-    ):
-        raise ConfigError(
-            f"revise.max_usd is {revise.max_usd} and the model's prices are not known",
-            "set revise.usd_per_million_prompt_tokens and revise.usd_per_million_reply_tokens",
-        )
 
 
 def _check_pairs(config: LoopConfig) -> None:

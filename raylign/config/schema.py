@@ -68,32 +68,17 @@ class SampleConfig:
 
 
 @dataclass
-class ReviseConfig:
-    """How a stronger model revises each draft."""
+class EndpointConfig:
+    """How an OpenAI-compatible endpoint is asked: where it is, its limits and prices, the pool that keeps to them."""
 
     base_url: str | None = None
-    """OpenAI-compatible endpoint, e.g. https://api.openai.com/v1; null serves `model` on loopback for the run."""
-    model: str = "bundled"
-    """Model name at the endpoint; with no base_url, the model to serve: `bundled`, a path or a hub id."""
+    """OpenAI-compatible endpoint, e.g. https://api.openai.com/v1."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; null for an endpoint without one."""
-    template: str = field(default="guideline", metadata={"allowed": ("clair", "guideline")})
-    """`clair`: reasoning, then the corrected answer; `guideline`: a rule only the reviser sees, reply = revision. Of
-    pairs.source=clair alone: the other sources that ask this model have requests of their own."""
-    guideline: str = "Answer with one short, clear sentence."
-    """The rule of the `guideline` template."""
-    reply_format: str = field(default="text", metadata={"allowed": ("text", "json_schema")})
-    """Form of a `clair` reply: `text` with identifiers, or a JSON object where the endpoint takes a `json_schema`."""
-    max_repairs: int = field(default=0, metadata={"low": 0})
-    """Times the reviser is shown its own reply and asked for the right form, where it could not be read."""
-    max_tokens: int = field(default=96, metadata={"low": 1})
-    """Longest reply, in tokens."""
-    temperature: float = field(default=0.3, metadata={"low": 0.0})
-    """Sampling temperature of the reviser."""
     actors_min: int = field(default=1, metadata=_OPERATION | {"low": 1})
-    """Fewest reviser actors."""
+    """Fewest actors that ask."""
     actors_max: int = field(default=2, metadata=_OPERATION | {"low": 1})
-    """Most reviser actors."""
+    """Most actors that ask."""
     requests_in_flight: int = field(default=32, metadata=_OPERATION | {"low": 1})
     """Requests one actor keeps in flight."""
     max_in_flight: int | None = field(default=None, metadata=_OPERATION | {"low": 1})
@@ -107,7 +92,7 @@ class ReviseConfig:
     usd_per_million_reply_tokens: float | None = field(default=None, metadata=_OPERATION | {"low": 0.0})
     """What the endpoint charges for what it writes; null where it is not known."""
     max_usd: float | None = field(default=None, metadata=_OPERATION | {"above": 0.0})
-    """Most that a run may spend, over all its starts and with every request in flight; needs both prices."""
+    """Most that a run may spend here, over all its starts and with every request in flight; needs both prices."""
     journal: str | None = field(default=None, metadata=_OPERATION)
     """Folder or URI (s3://…) where every reply is kept; null takes the run's own. Runs may share one: a request that
     was answered in it is never sent again."""
@@ -116,6 +101,29 @@ class ReviseConfig:
     max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
     """Tries a request gets, the first included; only failures that may pass are tried again. A refusal for the rate is
     none of them: it is tried again for up to ten times `timeout_seconds`."""
+
+
+@dataclass
+class ReviseConfig(EndpointConfig):
+    """How a stronger model revises each draft."""
+
+    base_url: str | None = None
+    """OpenAI-compatible endpoint, e.g. https://api.openai.com/v1; null serves `model` on loopback for the run."""
+    model: str = "bundled"
+    """Model name at the endpoint; with no base_url, the model to serve: `bundled`, a path or a hub id."""
+    template: str = field(default="guideline", metadata={"allowed": ("clair", "guideline")})
+    """`clair`: reasoning, then the corrected answer; `guideline`: a rule only the reviser sees, reply = revision. Of
+    pairs.source=clair alone: the other sources that ask this model have requests of their own."""
+    guideline: str = "Answer with one short, clear sentence."
+    """The rule of the `guideline` template."""
+    reply_format: str = field(default="text", metadata={"allowed": ("text", "json_schema")})
+    """Form of a `clair` reply: `text` with identifiers, or a JSON object where the endpoint takes a `json_schema`."""
+    max_repairs: int = field(default=0, metadata={"low": 0})
+    """Times the reviser is shown its own reply and asked for the right form, where it could not be read."""
+    max_tokens: int = field(default=96, metadata={"low": 1})
+    """Longest reply, in tokens."""
+    temperature: float = field(default=0.3, metadata={"low": 0.0})
+    """Sampling temperature of the reviser."""
     overlap: bool = field(default=True, metadata=_OPERATION)
     """Revise each draft as soon as it is there, while engines draft the next. Applies where both stages are still to
     run, with `pairs.source` clair or stronger, a base_url and mode=online; false drafts everything first."""
@@ -342,27 +350,106 @@ class ServeConfig:
 
 
 @dataclass
-class EvaluateConfig:
-    """How base and aligned model are compared."""
+class JudgeConfig(EndpointConfig):
+    """Which model compares or grades answers, for the suites that need one."""
+
+    base_url: str | None = None
+    """Endpoint of the judge; null takes the endpoint that is evaluated, where `model` is one of its names."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; without a base_url that of `evaluate` counts."""
+    model: str | None = None
+    """The judge's name at the endpoint; null has no judge, and suites that need one are refused."""
+    max_tokens: int = field(default=512, metadata={"low": 1})
+    """Longest reply, in tokens."""
+    temperature: float = field(default=0.0, metadata={"low": 0.0})
+    """Sampling temperature; 0 is greedy."""
+
+
+@dataclass
+class IfevalConfig:
+    """The suite `ifeval`: instructions that a program can check (arXiv 2311.07911)."""
+
+    path: str | None = None
+    """IFEval's input file, JSONL as published; required by the suite."""
+
+
+@dataclass
+class PairwiseConfig:
+    """The suite `pairwise`: a judge compares two models' answers in both orders."""
+
+    path: str | None = None
+    """A prompt file in the forms of `prompts.path`; null takes the run's held-out prompts."""
+    clustered: bool = False
+    """Take prompts with one `source` for a cluster in the intervals: right where a source is a document or a person,
+    and needlessly wide where it is a data set."""
+
+
+@dataclass
+class CustomConfig:
+    """The suite `custom`: prompts of your own, each with what its answer is scored by."""
+
+    path: str | None = None
+    """A JSONL file; required by the suite, which says in its docstring what a line holds."""
+
+
+@dataclass
+class MixevalConfig:
+    """The suites `mixeval` and `mixeval_hard`: questions of many benchmarks (arXiv 2406.06565)."""
+
+    path: str | None = None
+    """A version's folder of MixEval's data, as published; required by the suites."""
+    multiple_choice: str = field(default="model", metadata={"allowed": ("model", "rule")})
+    """What reads the option that an answer chooses: the judge, or rules, which read less and cost nothing."""
+    free_form: str = field(default="model", metadata={"allowed": ("model", "rule")})
+    """What compares an answer with the right ones: the judge, from 0 to 1, or rules, which compare words and numbers."""
+
+
+@dataclass
+class EvaluateConfig(EndpointConfig):
+    """How base and aligned model, or other served models, are compared."""
 
     base_url: str | None = None
     """Endpoint that serves both models as `base` and `aligned`; null serves them for the evaluation."""
-    api_key_env: str | None = None
-    """Name of the environment variable that holds the endpoint's key; null for an endpoint without one."""
+    models: list[str] = field(default_factory=list)
+    """Names at `base_url` that the suites compare, the baseline first; empty for `base` and `aligned`."""
     prompts: int | None = field(default=None, metadata={"low": 1})
     """Held-out prompts to use; null for all."""
     max_tokens: int = field(default=160, metadata={"low": 1})
     """Longest answer, in tokens."""
     temperature: float = field(default=0.0, metadata={"low": 0.0})
     """Sampling temperature; 0 is greedy."""
-    requests_in_flight: int = field(default=32, metadata=_OPERATION | {"low": 1})
-    """Requests kept in flight."""
-    timeout_seconds: float = field(default=300.0, metadata=_OPERATION | {"above": 0.0})
-    """Time allowed to one request."""
-    max_attempts: int = field(default=5, metadata=_OPERATION | {"low": 1})
-    """Tries a request gets, the first included; only failures that may pass are tried again."""
+    actors_max: int = field(default=1, metadata=_OPERATION | {"low": 1})
+    """Most actors that ask."""
     bootstrap_samples: int = field(default=10_000, metadata={"low": 100})
     """Resamples behind each 95% interval."""
+    suites: list[str] = field(default_factory=list)
+    """Suites that run beside the comparison of answer lengths: names of `raylign.evaluate.suites.registry`, or
+    `module:Class` of your own."""
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    ifeval: IfevalConfig = field(default_factory=IfevalConfig)
+    pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
+    custom: CustomConfig = field(default_factory=CustomConfig)
+    mixeval: MixevalConfig = field(default_factory=MixevalConfig)
+
+
+@dataclass
+class PromoteConfig:
+    """When the aligned model may take its baseline's place: by paired differences, aligned minus base."""
+
+    metric: str | None = field(default=None, metadata=_OPERATION)
+    """The figure that decides, SUITE.METRIC of `evaluate/suites.json`, e.g. ifeval.prompt_strict; required."""
+    bar: float = field(default=0.0, metadata=_OPERATION)
+    """What the gain's lower bound must be above, in the metric's own unit; of a metric that is better when it is lower,
+    the gain is how far it fell."""
+    guards: dict[str, Any] = field(default_factory=dict, metadata=_OPERATION)
+    """SUITE.METRIC to the worst fall that is allowed, or to a band [lowest, highest] for the difference, null for an
+    open end; it must hold at the interval's bad end."""
+    served: bool = field(default=False, metadata=_OPERATION)
+    """After a promotion, upgrade the served model; false writes the decision and leaves what is served."""
+    served_from: str | None = field(default=None, metadata=_OPERATION)
+    """Folder that `raylign serve` keeps its record in: the run of its first --from, or its --out; null for this run."""
+    alias: str = field(default="aligned", metadata=_OPERATION)
+    """Name of the served model that is upgraded."""
 
 
 @dataclass
@@ -393,4 +480,5 @@ class LoopConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    promote: PromoteConfig = field(default_factory=PromoteConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)

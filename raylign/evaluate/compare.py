@@ -21,11 +21,11 @@ class Score:
 
 def paired(asked: Sequence[Question], answers: dict[str, Answer]) -> dict[Side, list[Answer]]:
     """Answers of the prompts that both models answered, in the same order for both."""
-    by_prompt: dict[str, dict[Side, Answer]] = {}
+    by_prompt: dict[str, dict[str, Answer]] = {}
     for question in asked:
         answer = answers.get(question.id)
         if answer is not None and answer.status == "ok":
-            by_prompt.setdefault(question.prompt.id, {})[question.model] = answer
+            by_prompt.setdefault(question.task_id, {})[question.model] = answer
     both = [found for found in by_prompt.values() if len(found) == len(SIDES)]
     return {side: [found[side] for found in both] for side in SIDES}
 

@@ -39,22 +39,49 @@ def score_on_cluster(
 
 
 def _score(model_name: str, rows: list[tuple[list[Message], str]], gpus: int, trust_remote_code: bool) -> list[Score]:
+    tokenizer, model = load_tokenizer(model_name, trust_remote_code), load_model(model_name, gpus, trust_remote_code)
+    return score_answers(model, [tokenise(tokenizer, messages, answer) for messages, answer in rows])
+
+
+def load_tokenizer(name: str, trust_remote_code: bool) -> Any:
+    """The model's tokenizer.
+
+    Raises:
+        ModelError: it does not load.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise _does_not_load(name, error) from error
+
+
+def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
+    """The model in bfloat16, ready to score answers in this process, which gets all cores where there is no GPU.
+
+    Raises:
+        ModelError: it does not load.
+    """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     if not gpus:  # Ray sets one thread a logical CPU; the served models are gone by now, so take the cores
         torch.set_num_threads(len(os.sched_getaffinity(0)))
-    options = {"trust_remote_code": trust_remote_code}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model_name, **options)
-        model = AutoModelForCausalLM.from_pretrained(model_name, dtype=torch.bfloat16, use_safetensors=True, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=torch.bfloat16, use_safetensors=True, trust_remote_code=trust_remote_code
+        )
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the base model {model_name} cannot be loaded to score answers: {error}",
-            "set model to a folder or hub id that transformers loads with safetensors weights",
-        ) from error
-    model.to("cuda" if gpus else "cpu").eval()
-    return score_answers(model, [tokenise(tokenizer, messages, answer) for messages, answer in rows])
+        raise _does_not_load(name, error) from error
+    return model.to("cuda" if gpus else "cpu").eval()
+
+
+def _does_not_load(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"the model {name} cannot be loaded to score answers: {error}",
+        "name a folder or hub id that transformers loads with safetensors weights",
+    )
 
 
 def tokenise(tokenizer: Any, messages: list[Message], answer: str) -> AnswerTokens:

@@ -13,8 +13,9 @@ from raylign.judge.outcome import agreement
 from raylign.judge.work import Judging
 from raylign.parts import read_records, written_ids
 from raylign.records import Comparison, Draft, Judgement, to_table
-from raylign.revise.asking import ask_all, tally
+from raylign.revise.asking import tally
 from raylign.revise.pending import WINDOW
+from raylign.revise.reviser import ask_reviser
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 
@@ -43,7 +44,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         done, total = len(comparisons) - len(waiting), len(comparisons)
         with screen.stage("judge", "judgement", cluster_waits) as progress:
             windows = partial(_windows, waiting)
-            ask_all(config, folder, judgements_folder, judging, windows, done, total, progress)
+            ask_reviser(config, folder, judgements_folder, judging, windows, done, total, progress)
     judgements: list[Judgement] = read_records(judgements_folder, Judgement)
     return {"comparisons": len(comparisons), **tally(judgements_folder), **agreement(judgements)}
 

@@ -9,6 +9,7 @@ from raylign.config import ReviseConfig
 from raylign.judge.comparisons import NoComparison, choose_two, drafts_by_prompt
 from raylign.judge.verdict import Verdict, read_verdict
 from raylign.records import Comparison, Draft, Judgement, Message, content_id
+from raylign.revise.chat_request import Parameters
 from raylign.revise.failures import Failure
 from raylign.revise.repair import next_repair
 from raylign.revise.replies import Reply
@@ -46,6 +47,10 @@ class Judging:
         revise = self.revise
         parameters = (revise.model, self.version, revise.max_tokens, revise.temperature)
         return content_id("judgement", first.id, second.id, *parameters, revise.max_repairs)
+
+    def parameters(self, item: Comparison) -> Parameters:
+        """Those of the configuration, for every comparison."""
+        return self.revise
 
     def next_request(self, item: Comparison, replies: Sequence[Reply]) -> list[Message] | None:
         """The comparison's request, then a repair request after each reply without a clear verdict."""

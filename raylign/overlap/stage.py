@@ -17,6 +17,7 @@ from raylign.parts import written_ids
 from raylign.preflight.needs import need_of
 from raylign.revise.asking import SECONDS_BETWEEN_LOOKS, Asking, asking
 from raylign.revise.pending import revised_ids
+from raylign.revise.reviser import inquiry
 from raylign.revise.work import Revising
 from raylign.room import require_room
 from raylign.run_folder import RunFolder
@@ -49,7 +50,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         _require_room(config)
         outputs = engine_outputs(config, waiting)
         work, answered = Revising(config.revise, config.pairs.source), len(revised_ids(revisions_folder))
-        with asking(config, folder, revisions_folder, work, answered, progress) as pool:
+        with asking(inquiry(config, folder, revisions_folder, work), work, answered, progress) as pool:
             kept = join(outputs, config, folder, pool, total - len(waiting), total, progress)
     return draft_figures(drafts_folder) | kept.speed | {"revised_meanwhile": pool.intake.counts.total()}
 

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from raylign.config import LoopConfig
 from raylign.errors import ConfigError, EndpointError, InputError
+from raylign.evaluate.suites.suite import is_over_likelihoods
 from raylign.loop import EVALUATE, JUDGE, PAIRS, REVISE, SAMPLE, TRAIN, Stage, needed, overlapped
 from raylign.pairs.store import pairs_folder, read_manifest
 from raylign.parts import part_paths
@@ -57,6 +59,33 @@ def preflight(config: LoopConfig, stages: Sequence[Stage], out: Path) -> None:
         names = [stage.name for stage in stages] + ["overlap"] * overlapped(config, stages)
         _check_this_machine(config, names, serves)
     together(_network_checks(config, stages, address, out), NETWORK_SECONDS)
+
+
+def preflight_suites(config: LoopConfig, out: Path) -> None:
+    """Find out before anything starts what would keep `raylign evaluate --suite` from running the configured suites.
+
+    Raises:
+        InputError, ModelError, ConfigError, PlanError, EndpointError: as in `preflight`.
+    """
+    from raylign.evaluate.contestants import checkpoint_of
+
+    check_writable(out, "--out", "name a folder that you may write to")
+    evaluate = config.evaluate
+    suites = _check_suites(config, out)
+    for suite in suites:  # what the run has made is there already: read it now
+        _ = suite.pairs() if is_over_likelihoods(suite) else suite.tasks()
+    own = {"base", "aligned"} & set(evaluate.models or ("base", "aligned"))
+    if "aligned" in own and (evaluate.base_url is None or not evaluate.models):
+        checkpoint_of(out)
+    asks = any(not is_over_likelihoods(suite) for suite in suites)
+    if evaluate.base_url is None or not asks:
+        check_model(config.model, "model", config.trust_remote_code)
+    address = config.cluster.address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        serves = asks and evaluate.base_url is None
+        _check_this_machine(config, ["evaluate"] if serves else [], serves)
+    checks: list[Check] = [(f"the Ray cluster at {address}", lambda: check_cluster(address))] if address else []
+    together([*checks, *(_suite_checks(config, out) if asks else [])], NETWORK_SECONDS)
 
 
 def preflight_serving(config: LoopConfig) -> None:
@@ -118,6 +147,8 @@ def _check_inputs(config: LoopConfig, stages: Sequence[Stage], out: Path) -> Non
             "train.export is 'adapter', and the evaluation serves whole models",
             "set train.export=merged, run `raylign train` alone, or name an endpoint in evaluate.base_url",
         )
+    if EVALUATE in stages:
+        _check_suites(config, out)
     if EVALUATE in stages and TRAIN not in stages and not (out / "checkpoint" / "config.json").is_file():
         raise InputError(f"{out} has no trained checkpoint", "run the train stage in this folder first")
 
@@ -147,13 +178,41 @@ def _network_checks(config: LoopConfig, stages: Sequence[Stage], address: str | 
         checks.append((f"the Ray cluster at {address}", lambda: check_cluster(address)))
     revise, evaluate = config.revise, config.evaluate
     if {REVISE, JUDGE} & set(stages):
-        journal = revise.journal or str(out / "journal")
-        checks.append((f"revise.journal {journal}", lambda: check_journal(journal)))
+        checks.append(_journal("revise", revise.journal, out))
         if revise.base_url is not None:
             checks.append(_endpoint("revise.base_url", revise.base_url, [revise.model], revise.api_key_env))
-    if EVALUATE in stages and evaluate.base_url is not None:
-        checks.append(_endpoint("evaluate.base_url", evaluate.base_url, ["base", "aligned"], evaluate.api_key_env))
+    if EVALUATE in stages:
+        checks.append(_journal("evaluate", evaluate.journal, out))
+        if evaluate.base_url is not None:
+            checks.append(_endpoint("evaluate.base_url", evaluate.base_url, ["base", "aligned"], evaluate.api_key_env))
+        if evaluate.suites:
+            checks += _suite_checks(config, out)
     return checks
+
+
+def _check_suites(config: LoopConfig, out: Path) -> list[Any]:
+    """The configured suites, which read by then what the user supplies to them."""
+    from raylign.evaluate.runner import load
+
+    return load(config.evaluate.suites, config, out)
+
+
+def _suite_checks(config: LoopConfig, out: Path) -> list[Check]:
+    """What suites ask over the network: the compared models and the judge, at endpoints of the user's."""
+    evaluate, judge = config.evaluate, config.evaluate.judge
+    checks = [_journal("evaluate", evaluate.journal, out), _journal("evaluate.judge", judge.journal, out)]
+    if evaluate.base_url is not None:
+        names = evaluate.models or ["base", "aligned"]
+        judges = [judge.model] if judge.model is not None and judge.base_url is None else []
+        checks.append(_endpoint("evaluate.base_url", evaluate.base_url, [*names, *judges], evaluate.api_key_env))
+    if judge.base_url is not None and judge.model is not None:
+        checks.append(_endpoint("evaluate.judge.base_url", judge.base_url, [judge.model], judge.api_key_env))
+    return checks
+
+
+def _journal(section: str, journal: str | None, out: Path) -> Check:
+    location, field = journal or str(out / "journal"), f"{section}.journal"
+    return f"{field} {location}", lambda: check_journal(location, field)
 
 
 def _endpoint(field: str, base_url: str, models: list[str], api_key_env: str | None) -> Check:

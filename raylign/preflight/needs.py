@@ -111,12 +111,17 @@ def _train(config: LoopConfig) -> Need:
 
 
 def _evaluate(config: LoopConfig) -> Need:
-    """Serving both models, and only afterwards one task that scores their answers; without the first, that task."""
+    """Serving both models and asking them, and only afterwards one task that scores the answers."""
+    asking = config.evaluate.actors_min * CPUS_PER_ACTOR
+    pool = f"evaluate.actors_min={config.evaluate.actors_min} × {CPUS_PER_ACTOR:g} to ask them"
     if config.evaluate.base_url is None:
-        return replace(_serve(config), stage="evaluating")
+        serving = _serve(config)
+        by = f"{serving.cpus_by}, and {pool}"
+        return replace(serving, stage="evaluating", cpus=serving.cpus + asking, cpus_by=by)
     gpus = float(min(1, config.serve.gpus_per_replica))
     by = "one task that scores the answers"
-    return Need("evaluating", 1.0, gpus, by, by, "", "serve.gpus_per_replica=0")
+    cpus, cpus_by = (asking, pool) if asking > 1.0 else (1.0, by)
+    return Need("evaluating", cpus, gpus, cpus_by, by, "evaluate.actors_min", "serve.gpus_per_replica=0")
 
 
 def _serve(config: LoopConfig) -> Need:

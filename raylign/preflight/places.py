@@ -25,10 +25,10 @@ def check_writable(folder: Path, field: str, cure: str) -> None:
         raise InputError(f"{field} {folder} cannot be written: {there} is not yours to write", cure)
 
 
-def check_journal(location: str) -> None:
+def check_journal(location: str, field: str = "revise.journal") -> None:
     """Raise an InputError where replies cannot be kept there. A remote place is tried with an object of a few bytes."""
     if "://" not in location:
-        check_writable(Path(location).expanduser(), "revise.journal", "name a folder that you may write to")
+        check_writable(Path(location).expanduser(), field, "name a folder that you may write to")
         return
     from raylign.journal.files import JournalFiles
 
@@ -38,7 +38,7 @@ def check_journal(location: str) -> None:
         files.system.delete_file(files.path(name))
     except OSError as error:
         raise InputError(
-            f"revise.journal {location} cannot be written: {' '.join(str(error).split())}",
+            f"{field} {location} cannot be written: {' '.join(str(error).split())}",
             "name a place that your credentials may write to and delete from",
         ) from error
 

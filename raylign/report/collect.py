@@ -36,6 +36,7 @@ def collect(folder: RunFolder) -> RunRecord:
         shared_prefixes=[row["shared_prefix"] for row in contrast],
         pairs=_example_pairs(pairs),
         answers=_answer_pairs(folder.path),
+        suites=folder.read_json("evaluate/suites.json") or {},
     )
 
 

@@ -9,25 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from raylign.pairs.sources import SOURCES
 from raylign.report.charts import Series, histogram, line_chart
 from raylign.report.doubts import caveats, guard_rows, verdict
 from raylign.report.facts import facts, source_of
 from raylign.report.format import clipped, duration, last_turn, percent, signed
+from raylign.report.parts import Chart
 from raylign.report.record import RunRecord
+from raylign.report.suites import suite_tables
 from raylign.report.words import REASONS, headline, tiles
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A drawn chart with its heading, its one-line explanation, and the names of its lines."""
-
-    heading: str
-    explanation: str
-    drawing: Markup
-    legend: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +77,7 @@ def render(record: RunRecord) -> str:
         headline=headline(record),
         tiles=tiles(record),
         guards=guards,
+        suites=suite_tables(record.suites),
         verdict=verdict(guards),
         training=training_charts(record.metrics),
         flow=flow(record.done.get("pairs") or {}),

@@ -55,3 +55,5 @@ class RunRecord:
     """Tokens that chosen and rejected start with alike, of each pair."""
     pairs: list[ExamplePair] = field(default_factory=list)
     answers: list[AnswerPair] = field(default_factory=list)
+    suites: dict[str, Any] = field(default_factory=dict)
+    """`evaluate/suites.json`; empty where no suite ran."""

@@ -4,18 +4,19 @@ import asyncio
 import atexit
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from raylign.config import ReviseConfig
+from raylign.config import EndpointConfig
 from raylign.journal.files import JournalFiles
 from raylign.journal.reader import Journal
 from raylign.journal.writer import Entry, JournalWriter
 from raylign.records import Message, to_table
 from raylign.revise.budget import price_of
+from raylign.revise.chat_request import Parameters
 from raylign.revise.client import ChatClient
 from raylign.revise.failures import Failure, explain_fatal, explain_gone
 from raylign.revise.headers import StatedLimits
@@ -41,7 +42,8 @@ class Reach:
     """What an actor needs to reach the endpoint, and what all actors share."""
 
     base_url: str
-    served_name: str
+    served: Mapping[str, str]
+    """Names at the endpoint of models that requests know by another one."""
     key: Secret
     limiter: Any
     """The limiter's actor handle."""
@@ -54,17 +56,17 @@ class Reach:
 class Asker:
     """What an actor of the pool does with a block of items; all its blocks share one event loop."""
 
-    def __init__(self, work: Work, revise: ReviseConfig, reach: Reach) -> None:
+    def __init__(self, work: Work, endpoint: EndpointConfig, reach: Reach) -> None:
         import ray
 
-        self.work, self.revise, self.reach = work, revise, reach
-        self.price = price_of(revise)
-        self.client = ChatClient(reach.base_url, reach.key, revise.timeout_seconds)
+        self.work, self.endpoint, self.reach = work, endpoint, reach
+        self.price = price_of(endpoint)
+        self.client = ChatClient(reach.base_url, reach.key, endpoint.timeout_seconds)
         self.desk = LeaseDesk(reach.limiter)
         files = JournalFiles(reach.journal)
         self.journal, self.writer = Journal(files, ray.get(reach.index)), JournalWriter(files)
         atexit.register(self.writer.close)
-        self.places = asyncio.Semaphore(revise.requests_in_flight)
+        self.places = asyncio.Semaphore(endpoint.requests_in_flight)
         self.refreshing = asyncio.Lock()
 
     async def __call__(self, items: pa.Table) -> pa.Table:
@@ -84,9 +86,9 @@ class Asker:
     async def _row(self, item: Any) -> Any:
         """The row of one item: its request, and each further one that its replies call for."""
         replies: list[Reply] = []
-        attempts = 0
+        attempts, parameters = 0, self.work.parameters(item)
         while messages := self.work.next_request(item, replies):
-            call = await self._call(messages)
+            call = await self._call(messages, parameters)
             attempts += call.attempts
             if isinstance(call.outcome, Failure):
                 call = replace(call, attempts=attempts, earlier=tuple(replies))
@@ -95,17 +97,17 @@ class Asker:
             call = replace(call, attempts=attempts, earlier=tuple(replies[:-1]))
         return self.work.to_row(item, call)
 
-    async def _call(self, messages: list[Message]) -> Call:
+    async def _call(self, messages: list[Message], parameters: Parameters) -> Call:
         """The reply to a request: from the journal, or else from the endpoint and kept before anything else."""
-        key = request_key(self.revise, messages)
+        key = request_key(parameters, messages)
         if kept := self.journal.replies([key])[0]:
             return Call(kept, 0, 0.0)
         ask = Ask(
-            estimate_tokens(messages, self.revise.max_tokens), self.price.most_usd(messages, self.revise.max_tokens)
+            estimate_tokens(messages, parameters.max_tokens), self.price.most_usd(messages, parameters.max_tokens)
         )
-        tries, sent = Tries(self.revise.max_attempts, self.revise.timeout_seconds), 0
+        tries, sent = Tries(self.endpoint.max_attempts, self.endpoint.timeout_seconds), 0
         while True:
-            call = await self._attempt(messages, ask)
+            call = await self._attempt(messages, parameters, ask)
             sent += call.attempts
             if isinstance(call.outcome, Reply):
                 await self.writer.add(Entry(key, call.outcome))
@@ -119,8 +121,9 @@ class Asker:
             await asyncio.sleep(delay)
         return replace(call, attempts=sent)
 
-    async def _attempt(self, messages: list[Message], ask: Ask) -> Call:
+    async def _attempt(self, messages: list[Message], parameters: Parameters, ask: Ask) -> Call:
         """One request, once the limiter lets it go."""
+        served_name = self.reach.served.get(parameters.model, parameters.model)
         async with self.places:
             try:
                 lease = await self.desk.lease(ask)
@@ -130,17 +133,16 @@ class Asker:
                 return Call(Failure(Reason.STOPPED, str(error)), 0, 0.0)
             started = time.monotonic()
             outcome, stated = await self.client.complete(
-                self.reach.served_name,
+                served_name,
                 messages,
-                self.revise.max_tokens,
-                self.revise.temperature,
+                parameters.max_tokens,
+                parameters.temperature,
                 self.work.response_format,
             )
             seconds = round(time.monotonic() - started, 3)
         self.desk.settle(self._settlement(lease, outcome, stated))
         if isinstance(outcome, Failure) and outcome.fatal:
-            revise = self.revise
-            cause = str(explain_fatal(outcome, self.reach.base_url, revise.model, revise.api_key_env))
+            cause = str(explain_fatal(outcome, self.reach.base_url, served_name, self.endpoint.api_key_env))
             await self.desk.stop(cause)
             outcome = Failure(Reason.STOPPED, cause)
         return Call(outcome, 1, seconds)
@@ -176,7 +178,9 @@ def in_blocks(items: pa.Table, rows: int) -> Any:
     return ray.data.from_arrow([items.slice(start, rows) for start in range(0, len(items), rows)])
 
 
-def run_pool(items: Any, rows: int, work: Work, revise: ReviseConfig, reach: Reach) -> Generator[pa.Table, None, None]:
+def run_pool(
+    items: Any, rows: int, work: Work, endpoint: EndpointConfig, reach: Reach
+) -> Generator[pa.Table, None, None]:
     """Run the pool over a Ray Data set in the current Ray session; yields tables of rows as they come, unordered.
 
     Args:
@@ -185,15 +189,15 @@ def run_pool(items: Any, rows: int, work: Work, revise: ReviseConfig, reach: Rea
     import ray.data
 
     ray.data.DataContext.get_current().enable_progress_bars = False
-    at_once = blocks_at_once(revise.requests_in_flight, rows)
+    at_once = blocks_at_once(endpoint.requests_in_flight, rows)
     done = items.map_batches(
         Asker,
-        fn_constructor_args=(work, revise, reach),
+        fn_constructor_args=(work, endpoint, reach),
         batch_format="pyarrow",
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(
-            min_size=revise.actors_min,
-            max_size=revise.actors_max,
+            min_size=endpoint.actors_min,
+            max_size=endpoint.actors_max,
             max_concurrent_calls_per_actor=at_once,
             max_tasks_in_flight_per_actor=2 * at_once,
         ),

@@ -1,10 +1,10 @@
-"""Has the pool do all the work of a stage at the configured endpoint, and writes its rows as they come. This acts."""
+"""Has the pool do all the work of a stage at one endpoint, and writes its rows as they come. This acts."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,14 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raylign.config import LoopConfig, ReviseConfig
+from raylign.config import EndpointConfig
 from raylign.facts import reviser_waits
 from raylign.glance import Glance
 from raylign.journal.files import JournalFiles
 from raylign.journal.index import load_index
 from raylign.parts import PartWriter, part_paths
 from raylign.revise.actors import Reach, in_blocks, rows_per_block, run_pool
-from raylign.revise.batch import fill_journal
-from raylign.revise.batch_files import batches_usd, require_collected
-from raylign.revise.client import check_endpoint, read_key
+from raylign.revise.client import read_key
 from raylign.revise.intake import Intake
 from raylign.revise.ledger import Ledger
 from raylign.revise.limiter import Figures, Limits
@@ -31,10 +29,8 @@ from raylign.revise.progress import Progress
 from raylign.revise.secret import Secret
 from raylign.revise.work import Windows, Work
 from raylign.room import require_room
-from raylign.run_folder import RunFolder
 from raylign.screen import StageProgress
 
-_SERVED_NAME = "reviser"
 _LEASE_MARGIN_SECONDS = 30.0
 _ROWS_PER_PART = 5000
 _SECONDS_PER_PART = 15.0
@@ -43,6 +39,34 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 Show = Callable[[int, str], None]
 """Takes how many rows came so far, and a few words on how it goes."""
+Before = Callable[[JournalFiles, Secret], None]
+"""Called when the endpoint has answered and before the limiter takes up the spending."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An endpoint that answers."""
+
+    base_url: str
+    served: Mapping[str, str] = field(default_factory=dict)
+    """Names at the endpoint of models that requests know by another one."""
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """Which endpoint is asked within which limits, and where replies, rows and the account of the spending are kept."""
+
+    section: str
+    """Of the configuration, for what a person is told: `revise`."""
+    endpoint: EndpointConfig
+    reached: AbstractContextManager[Place]
+    """Entered once, when it is about to be asked."""
+    rows: Path
+    """The folder of the work's rows."""
+    journal: str
+    """The journal's folder or URI."""
+    ledger: Callable[[], Ledger]
+    """Taken when the limiter starts; what may be spent is counted over all that has the same one."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class Asking:
     """The pool at one endpoint while it is open: what decides, what is shared, and where rows go."""
 
     work: Work
-    revise: ReviseConfig
+    endpoint: EndpointConfig
     reach: Reach
     writer: PartWriter
     intake: Intake
@@ -66,7 +90,7 @@ class Asking:
             enough: Asked after each table once the job was stopped (a refused key, the budget): true leaves the rest.
         """
         # Closed at once on an error or Ctrl-C, so that no actor goes on sending.
-        with closing(run_pool(items, rows, self.work, self.revise, self.reach)) as tables:
+        with closing(run_pool(items, rows, self.work, self.endpoint, self.reach)) as tables:
             for table in tables:
                 self.writer.add(self.intake.take([self.work.row(**row) for row in table.to_pylist()]))
                 counts = self.intake.counts
@@ -76,20 +100,15 @@ class Asking:
 
 
 def ask_all(
-    config: LoopConfig,
-    folder: RunFolder,
-    rows_folder: Path,
+    inquiry: Inquiry,
     work: Work,
     windows: Windows,
     done: int,
     total: int,
     progress: StageProgress,
+    before: Before | None = None,
 ) -> None:
-    """Do the work on all `windows` of items and write their rows to `rows_folder`.
-
-    In batch mode it first waits for the provider, for hours perhaps. Until that is over it holds the Ray session and
-    nothing in it: limiter and actors start afterwards, the engines of the stage before are gone, and nodes that an
-    autoscaler brought up may leave.
+    """Do the work on all `windows` of items and write their rows to the inquiry's folder.
 
     Args:
         windows: Gives tables of `work.item`, none of which has a row in the folder yet, one after another.
@@ -100,23 +119,16 @@ def ask_all(
         EndpointError: the endpoint is down, refuses the key or lacks the model, or the budget is spent; finished rows
             are kept.
         PlanError: the cluster has no room for the actors.
-        ConfigError: calls are wanted while batches of an earlier start are open.
     """
+    endpoint, section = inquiry.endpoint, inquiry.section
     require_room(
         f"the {progress.name} stage",
-        cpus=config.revise.actors_min * CPUS_PER_ACTOR,
+        cpus=endpoint.actors_min * CPUS_PER_ACTOR,
         gpus=0,
-        cure="raise cluster.local_cpus, add nodes, or lower revise.actors_min",
+        cure=f"raise cluster.local_cpus, add nodes, or lower {section}.actors_min",
     )
-    say = partial(progress.update, done, total)
-    say("reaching the reviser")
-
-    def fill(journal: JournalFiles, key: Secret) -> None:
-        fill_journal(config.revise, work, windows, rows_folder, journal, key, Ledger(rows_folder).read(), say)
-
-    rows = rows_per_block(config.revise.requests_in_flight)
-    batches = fill if config.revise.mode == "batch" else None
-    with asking(config, folder, rows_folder, work, done, progress, batches) as pool:
+    rows = rows_per_block(endpoint.requests_in_flight)
+    with asking(inquiry, work, done, progress, before) as pool:
         for items in windows():
             pool.run(in_blocks(items, rows), rows, lambda new, words: progress.update(done + new, total, words))
             if pool.intake.stopped_by:
@@ -125,43 +137,35 @@ def ask_all(
 
 @contextmanager
 def asking(
-    config: LoopConfig,
-    folder: RunFolder,
-    rows_folder: Path,
-    work: Work,
-    answered: int,
-    progress: StageProgress,
-    before: Callable[[JournalFiles, Secret], None] | None = None,
+    inquiry: Inquiry, work: Work, answered: int, progress: StageProgress, before: Before | None = None
 ) -> Iterator[Asking]:
     """Reach the endpoint, start the limiter, and yield what runs the pool; rows that were held back are written last.
 
     Args:
         answered: Rows that the folder holds already.
-        before: Called when the endpoint has answered and before the limiter takes up the run's spending.
 
     Raises:
-        InputError, EndpointError, ConfigError: as `ask_all`.
+        InputError, EndpointError: as `ask_all`.
     """
     import ray
 
-    revise = config.revise
-    require_collected(revise.mode, rows_folder)
-    journal, key = JournalFiles(revise.journal or str(folder.path / "journal")), read_key(revise.api_key_env)
+    endpoint = inquiry.endpoint
+    journal, key = JournalFiles(inquiry.journal), read_key(endpoint.api_key_env)
     with (
-        PartWriter(rows_folder, work.row, _ROWS_PER_PART, _SECONDS_PER_PART) as writer,
-        _endpoint(config, work) as (base_url, served_name),
+        PartWriter(inquiry.rows, work.row, _ROWS_PER_PART, _SECONDS_PER_PART) as writer,
+        inquiry.reached as place,
     ):
         if before is not None:
             before(journal, key)
-        ledger = Ledger(rows_folder, batches_usd(rows_folder))
-        limiter = start_limiter(_limits(revise), ledger.read(), ledger)
-        progress.waits_for = lambda: reviser_waits(limiter, revise.max_in_flight)
-        reach = Reach(base_url, served_name, key, limiter, journal.location, ray.put(load_index(journal)))
-        intake = Intake(base_url, answered)
+        ledger = inquiry.ledger()
+        limiter = start_limiter(_limits(endpoint, inquiry.section), ledger.read(), ledger)
+        progress.waits_for = partial(reviser_waits, limiter, endpoint.max_in_flight, inquiry.section)
+        reach = Reach(place.base_url, place.served, key, limiter, journal.location, ray.put(load_index(journal)))
+        intake = Intake(place.base_url, answered)
         report = Glance(lambda: ray.get(limiter.report.remote()), SECONDS_BETWEEN_LOOKS)
-        words = Progress(revise.requests_per_minute, work.verb)
+        words = Progress(endpoint.requests_per_minute, work.verb)
         try:
-            yield Asking(work, revise, reach, writer, intake, report, words)
+            yield Asking(work, endpoint, reach, writer, intake, report, words)
         finally:
             ledger.keep(ray.get(limiter.report.remote()).committed_usd)
             ray.kill(limiter)
@@ -180,25 +184,12 @@ def tally(rows_folder: Path) -> dict[str, Any]:
     return {"status": dict(status), **sums, "usd": round(sums["usd"], 6)}
 
 
-def _limits(revise: ReviseConfig) -> Limits:
+def _limits(endpoint: EndpointConfig, section: str) -> Limits:
     return Limits(
-        requests_per_minute=revise.requests_per_minute,
-        tokens_per_minute=revise.tokens_per_minute,
-        in_flight=revise.max_in_flight,
-        max_usd=revise.max_usd,
-        lease_seconds=revise.timeout_seconds + _LEASE_MARGIN_SECONDS,
+        requests_per_minute=endpoint.requests_per_minute,
+        tokens_per_minute=endpoint.tokens_per_minute,
+        in_flight=endpoint.max_in_flight,
+        max_usd=endpoint.max_usd,
+        lease_seconds=endpoint.timeout_seconds + _LEASE_MARGIN_SECONDS,
+        section=section,
     )
-
-
-@contextmanager
-def _endpoint(config: LoopConfig, work: Work) -> Iterator[tuple[str, str]]:
-    """Base URL and served model name of the reviser: the configured endpoint, checked, or one served for the run."""
-    revise = config.revise
-    if revise.base_url is not None:
-        check_endpoint(revise.base_url, revise.model, revise.api_key_env, response_format=work.response_format)
-        yield revise.base_url, revise.model
-        return
-    from raylign.serve.endpoint import serve_models
-
-    with serve_models({_SERVED_NAME: revise.model}, config.serve, config.trust_remote_code) as base_url:
-        yield base_url, _SERVED_NAME

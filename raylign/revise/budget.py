@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from raylign.config import ReviseConfig
+from raylign.config import EndpointConfig
 from raylign.records import Message
 
 _TOKENS_PER_MESSAGE = 16
@@ -27,9 +27,9 @@ class Price:
         return self.usd(size + _TOKENS_PER_MESSAGE * len(messages), max_tokens)
 
 
-def price_of(revise: ReviseConfig) -> Price:
-    """The reviser's configured price; nothing where none is stated."""
-    return Price(revise.usd_per_million_prompt_tokens or 0.0, revise.usd_per_million_reply_tokens or 0.0)
+def price_of(endpoint: EndpointConfig) -> Price:
+    """The endpoint's configured price; nothing where none is stated."""
+    return Price(endpoint.usd_per_million_prompt_tokens or 0.0, endpoint.usd_per_million_reply_tokens or 0.0)
 
 
 class Budget:
@@ -64,9 +64,9 @@ class Budget:
         self.spent += charged
 
 
-def budget_is_spent(budget: Budget, next_one: str = "request") -> str:
-    """What to tell a person when the next request, or the next batch of them, might break the cap."""
+def budget_is_spent(budget: Budget, next_one: str = "request", section: str = "revise") -> str:
+    """What to tell a person when the next request, or the next batch of them, might break the cap of this section."""
     return (
-        f"revise.max_usd is {budget.cap:g} and ${budget.spent:.4f} of it is spent: the next {next_one} could exceed "
-        "it; everything paid for is kept. To go on, raise revise.max_usd and run the same command again"
+        f"{section}.max_usd is {budget.cap:g} and ${budget.spent:.4f} of it is spent: the next {next_one} could exceed "
+        f"it; everything paid for is kept. To go on, raise {section}.max_usd and run the same command again"
     )

@@ -1,9 +1,29 @@
 """The body of a chat request, the same for a call of its own and for a line of a batch file. Pure."""
 
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from raylign.records import Message
+
+
+class Parameters(Protocol):
+    """What a request says besides its messages; a `ReviseConfig` has all of it."""
+
+    @property
+    def model(self) -> str:
+        """The model, by the name that its replies are kept under."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest reply, in tokens."""
+
+    @property
+    def temperature(self) -> float:
+        """Sampling temperature."""
+
+    @property
+    def reply_format(self) -> str:
+        """`text`, or the kind of form that the reply is asked for in."""
 
 
 def chat_request(

@@ -32,6 +32,8 @@ class Limits:
     max_usd: float | None = None
     lease_seconds: float = 600.0
     """After this time the sender of a request that was never settled is taken for dead, its cost for charged."""
+    section: str = "revise"
+    """The configuration's that sets them, for what a person is told."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Limiter:
             if refused := self._never(ask):
                 return Grant(tuple(granted), refused=refused)
             if self.budget.never_fits(ask.usd):
-                self.stop(budget_is_spent(self.budget))
+                self.stop(budget_is_spent(self.budget, section=self.limits.section))
             if self.stopped_by:
                 return Grant(tuple(granted), stopped=self.stopped_by)
             if wait := self._wait_seconds(ask, now):

@@ -7,8 +7,9 @@ from raylign.config import LoopConfig
 from raylign.errors import InputError
 from raylign.facts import cluster_waits
 from raylign.parts import part_paths
-from raylign.revise.asking import ask_all, tally
+from raylign.revise.asking import tally
 from raylign.revise.pending import count_revisable, pending, revised_ids
+from raylign.revise.reviser import ask_reviser
 from raylign.revise.work import Revising
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
@@ -34,6 +35,6 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         work = Revising(config.revise, config.pairs.source)
         with screen.stage("revise", "revision", cluster_waits) as progress:
             windows = partial(pending, drafts_folder, revised)
-            ask_all(config, folder, revisions_folder, work, windows, len(revised), total, progress)
+            ask_reviser(config, folder, revisions_folder, work, windows, len(revised), total, progress)
     figures = tally(revisions_folder)
     return {"revisions": sum(figures["status"].values()), **figures}

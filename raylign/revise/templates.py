@@ -12,6 +12,7 @@ from jinja2 import TemplateError
 from raylign.config import ReviseConfig
 from raylign.errors import ConfigError
 from raylign.records import Message, canonical_json, content_id
+from raylign.revise.chat_request import Parameters
 from raylign.revise.structured import RESPONSE_FORMAT
 from raylign.wording import Wording
 
@@ -100,10 +101,11 @@ def render_conversation(conversation: list[Message]) -> str:
     return "\n\n".join(turns)
 
 
-def request_key(revise: ReviseConfig, messages: list[Message]) -> str:
+def request_key(parameters: Parameters, messages: list[Message]) -> str:
     """The id of a request by all that it says: what the journal keeps its reply under."""
-    asked = [revise.model, messages, revise.max_tokens, revise.temperature]
-    return content_id("request", *asked, *([revise.reply_format] if revise.reply_format != "text" else []))
+    asked = [parameters.model, messages, parameters.max_tokens, parameters.temperature]
+    form = [parameters.reply_format] if parameters.reply_format != "text" else []
+    return content_id("request", *asked, *form)
 
 
 def revision_id(draft_id: str, revise: ReviseConfig, template: Template) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from raylign.config import ReviseConfig
 from raylign.records import Draft, Message, Revision
+from raylign.revise.chat_request import Parameters
 from raylign.revise.repair import next_request
 from raylign.revise.replies import Reply
 from raylign.revise.rows import Call, to_revision
@@ -28,6 +29,9 @@ class Work(Protocol):
     def response_format(self) -> dict[str, Any] | None:
         """What each request asks its reply's form with; None for plain text."""
 
+    def parameters(self, item: Any) -> Parameters:
+        """What the item's requests say besides their messages."""
+
     def next_request(self, item: Any, replies: Sequence[Reply]) -> list[Message] | None:
         """The messages to send after these replies to the item, or None where they settle it."""
 
@@ -50,6 +54,10 @@ class Revising:
     def response_format(self) -> dict[str, Any] | None:
         """That of the template."""
         return self.template.response_format
+
+    def parameters(self, item: Draft) -> Parameters:
+        """Those of the configuration, for every draft."""
+        return self.revise
 
     def next_request(self, item: Draft, replies: Sequence[Reply]) -> list[Message] | None:
         """The draft's request, then a repair request after each reply that cannot be read."""

@@ -41,7 +41,7 @@ def revising(url: str, revise: ReviseConfig, drafts: int) -> Iterator[Any]:
         journal = JournalFiles(folder)
         limits = Limits(revise.requests_per_minute, revise.tokens_per_minute)
         limiter = start_limiter(limits)
-        reach = Reach(url, revise.model, Secret(""), limiter, journal.location, ray.put(load_index(journal)))
+        reach = Reach(url, {}, Secret(""), limiter, journal.location, ray.put(load_index(journal)))
         table = to_table(Draft, [draft(number) for number in range(drafts)])
         thread = threading.Thread(target=_drain, args=(table, revise, reach), daemon=True)
         thread.start()

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from provider import Provider
 
 from raylign.config import LoopConfig
 from raylign.plan.stage import marks
@@ -187,3 +188,44 @@ def test_a_damaged_bundled_model_is_made_anew(bundled_model: Path, tmp_path: Pat
     run = raylign("model", RAYLIGN_CACHE=str(tmp_path))
     assert run.returncode == 0, run.stderr
     assert (damaged / "tokenizer.json").read_bytes() == (bundled_model / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--suite", "ifevl"], ["did you mean 'ifeval'?"]),
+        (["--suite", "ifeval"], ["evaluate.ifeval.path is null"]),
+        (["--suite", "ifeval", "evaluate.ifeval.path=/no/such.jsonl"], ["/no/such.jsonl cannot be read"]),
+        (["--suite", "custom", "evaluate.custom.path={own}"], ["base_url", "does not answer"]),
+        (["--suite", "custom", "evaluate.custom.path={bad}"], ["bad.jsonl:1: it is scored by nothing"]),
+    ],
+)
+def test_a_suite_that_cannot_run_is_refused_before_anything_starts(
+    arguments: list[str], named: list[str], out: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"prompt": "6 times 7?", "numeric": 42}\n')
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "6 times 7?"}\n')
+    given = [word.format(own=tmp_path / "own.jsonl", bad=tmp_path / "bad.jsonl") for word in arguments]
+    endpoint = [f"evaluate.base_url=http://127.0.0.1:{free_port()}/v1", "evaluate.models=[a,b]"]
+    assert_refused(raylign("evaluate", "--out", str(out), *given, *endpoint), *named)
+    assert not out.exists()
+
+
+def test_a_model_that_the_evaluated_endpoint_does_not_serve(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"prompt": "6 times 7?", "numeric": 42}\n')
+    with Provider(models=("a", "b")) as provider:
+        suite = ["--suite", "custom", f"evaluate.custom.path={tmp_path}/own.jsonl", f"evaluate.base_url={provider.url}"]
+        run = raylign("evaluate", "--out", str(out), *suite, "evaluate.models=[a,c]")
+        assert_refused(run, "does not serve a model 'c'", "it serves a, b")
+        run = raylign("evaluate", "--out", str(out), *suite, "evaluate.models=[a,b]", "evaluate.judge.model=d")
+        assert_refused(run, "does not serve a model 'd'")
+    assert not out.exists()
+
+
+def test_a_finished_run_takes_suites_of_its_own_configuration_only(out: Path) -> None:
+    RunFolder.open(out, LoopConfig(), ["raylign", "loop"]).close()
+    before = (out / "config.yaml").read_text()
+    run = raylign("evaluate", "--out", str(out), "--suite", "heldout", "train.beta=0.1")
+    assert_refused(run, "train.beta=0.1", "evaluate.*")
+    assert_refused(raylign("evaluate", "--out", str(out), "--suite", "heldout"), "no pairs with two answers")
+    assert (out / "config.yaml").read_text() == before

@@ -4,27 +4,32 @@ from dataclasses import replace
 
 import pytest
 
-from raylign.evaluate.answers import to_answer
+from raylign.evaluate.answering import Answering
 from raylign.evaluate.compare import Score, figures, paired
-from raylign.evaluate.rows import Answer, Question, latest, questions, sampling_text
+from raylign.evaluate.rows import Answer, Contestant, Question, latest, questions
 from raylign.records import Message, Prompt
 from raylign.revise.failures import Failure
 from raylign.revise.reasons import Reason
 from raylign.revise.replies import Reply
+from raylign.revise.rows import Call
 
 PROMPTS = [
     Prompt(f"p{index}", [Message(role="user", content=f"Question {index}?")], "heldout", "t") for index in range(4)
 ]
-WEIGHTS = {"base": "bundled", "aligned": "sha256:1"}
-ASKED = questions(PROMPTS, WEIGHTS, sampling_text(16, 0.0))
+MODELS = [Contestant("base", "bundled"), Contestant("aligned", "sha256:1")]
+ASKED = questions(PROMPTS, MODELS, 16, 0.0)
 
 
 def reply(text: str, tokens: int, finish_reason: str = "stop") -> Reply:
     return Reply(text, finish_reason, refusal="", prompt_tokens=5, reply_tokens=tokens, request_id="r")
 
 
+def to_answer(question: Question, outcome: Reply | Failure) -> Answer:
+    return Answering(needs_tokens=True).to_row(question, Call(outcome, 1, 0.1))
+
+
 def answer_of(question: Question, text: str, tokens: int, finish_reason: str = "stop") -> Answer:
-    return to_answer(question, reply(text, tokens, finish_reason), attempts=1)
+    return to_answer(question, reply(text, tokens, finish_reason))
 
 
 def all_answers() -> dict[str, Answer]:
@@ -57,7 +62,7 @@ def test_figures_by_hand() -> None:
 def test_a_prompt_that_one_model_failed_is_in_no_figure() -> None:
     answers = all_answers()
     lost = ASKED[1]
-    answers[lost.id] = to_answer(lost, Failure(Reason.TIMEOUT, "no reply"), attempts=5)
+    answers[lost.id] = to_answer(lost, Failure(Reason.TIMEOUT, "no reply"))
     both = paired(ASKED, answers)
     assert [answer.prompt_id for answer in both["base"]] == ["p1", "p2", "p3"]
     assert [answer.prompt_id for answer in both["aligned"]] == ["p1", "p2", "p3"]
@@ -71,7 +76,7 @@ def test_one_prompt_has_a_change_and_no_interval() -> None:
 
 
 def test_the_last_row_of_a_question_counts() -> None:
-    failed = to_answer(ASKED[0], Failure(Reason.SERVER_ERROR, "bad moment"), attempts=5)
+    failed = to_answer(ASKED[0], Failure(Reason.SERVER_ERROR, "bad moment"))
     assert latest([failed, answer_of(ASKED[0], "yes", 1)])[ASKED[0].id].status == "ok"
 
 
@@ -89,12 +94,19 @@ def test_an_empty_answer_is_an_answer() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        questions(PROMPTS, WEIGHTS | {"base": "x", "aligned": "sha256:2"}, sampling_text(16, 0.0)),
-        questions(PROMPTS, WEIGHTS, sampling_text(17, 0.0)),
-        questions([replace(prompt, id=f"other-{prompt.id}") for prompt in PROMPTS], WEIGHTS, sampling_text(16, 0.0)),
+        questions(PROMPTS, [Contestant("base", "x"), Contestant("aligned", "sha256:2")], 16, 0.0),
+        questions(PROMPTS, MODELS, 17, 0.0),
+        questions([replace(prompt, id=f"other-{prompt.id}") for prompt in PROMPTS], MODELS, 16, 0.0),
     ],
     ids=["weights", "sampling", "prompt"],
 )
 def test_ids_tell_questions_apart(other: list[Question]) -> None:
     assert {question.id for question in ASKED}.isdisjoint({question.id for question in other})
     assert len({question.id for question in ASKED}) == 8
+
+
+def test_an_answer_that_the_provider_withheld_is_refused_and_no_empty_answer() -> None:
+    """What a suite takes for the model's own silence must be that."""
+    for withheld in (Reply("", "content_filter"), Reply("", "stop", refusal="I cannot help with that")):
+        row = to_answer(ASKED[0], withheld)
+        assert (row.status, row.answer) == ("refused", "")

@@ -25,7 +25,7 @@ def need(stage: str, *overrides: str) -> Need:
         ("overlap", ["revise.base_url=http://x/v1", "revise.model=m", "sample.gpus_per_engine=2"], 2 + 1 + 0.5, 2),
         ("train", ["train.workers=4", "train.batch_size=32"], 8, 0),
         ("train", ["train.workers=8", "train.batch_size=64", "train.gpus_per_worker=1"], 16, 8),
-        ("evaluate", [], 0.5 + 2, 0),
+        ("evaluate", [], 0.5 + 2 + 0.5, 0),
         ("evaluate", ["evaluate.base_url=http://x/v1"], 1, 0),
         ("serve", ["serve.replicas_min=2", "serve.replicas_max=2", "serve.gpus_per_replica=1"], 0.5 + 4, 4),
     ],
@@ -56,7 +56,11 @@ def test_the_default_configuration_has_room() -> None:
         ),
         ("revise", ["revise.actors_min=20", "revise.actors_max=20"], ["revise.actors_min=20", "local_cpus=12"]),
         ("train", ["train.workers=5", "train.batch_size=40"], ["training needs 10", "train.workers=5"]),
-        ("evaluate", ["serve.threads_per_replica=6"], ["evaluating needs 12.5", "local_cpus=13"]),
+        (
+            "evaluate",
+            ["serve.threads_per_replica=6"],
+            ["evaluating needs 13", "evaluate.actors_min=1", "local_cpus=13"],
+        ),
     ],
 )
 def test_too_few_cpus_are_named_with_the_number_that_suffices(

@@ -11,6 +11,7 @@ TORCH = {"torch", "transformers"}
 WITHOUT_TORCH = [
     "raylign.config",
     "raylign.config.objective",
+    "raylign.config.endpoints",
     "raylign.records",
     "raylign.summary",
     "raylign.engine",
@@ -34,7 +35,16 @@ WITHOUT_TORCH = [
     "raylign.serve.plan",
     "raylign.serve.reason",
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
-    *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "facts", "format", "record", "page")),
+    *(f"raylign.evaluate.{name}" for name in ("intervals", "metric", "length_controlled", "judging")),
+    *(f"raylign.evaluate.{name}" for name in ("decision", "suites.mixeval.suite")),
+    "raylign.promote.evidence",
+    *(f"raylign.evaluate.{name}" for name in ("answering", "results", "suites.suite", "suites.readings")),
+    *(f"raylign.evaluate.suites.{name}" for name in ("registry", "ifeval", "custom", "heldout")),
+    *(f"raylign.evaluate.suites.{name}" for name in ("custom_rows", "custom_scoring")),
+    *(
+        f"raylign.report.{name}"
+        for name in ("charts", "words", "doubts", "facts", "format", "record", "page", "suites")
+    ),
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures", "baseline")),

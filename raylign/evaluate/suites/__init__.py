@@ -1,0 +1,1 @@
+"""Evaluation suites: each a plug-in with the interface of `raylign.evaluate.suites.suite`."""
