@@ -63,12 +63,15 @@ def preflight_serving(config: LoopConfig) -> None:
     """Find out before Ray starts what would keep `raylign serve` from hosting both models of a run.
 
     Raises:
-        ModelError, ConfigError, PlanError: as in `preflight`.
+        ModelError, ConfigError, PlanError: as in `preflight`; also a ConfigError where the keys cannot be read.
     """
     check_model(config.model, "model", config.trust_remote_code)
     if address := config.cluster.address or os.environ.get("RAY_ADDRESS"):
         together([(f"the Ray cluster at {address}", lambda: check_cluster(address))], NETWORK_SECONDS)
     else:
+        from raylign.serve.key_source import KeySource
+
+        KeySource.of(config.serve).read()
         _check_this_machine(config, ["serve"], serves=True)
 
 

@@ -8,13 +8,17 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.serve.llm import LLMConfig, build_openai_app
+from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
+from ray.serve.llm import LLMConfig, build_llm_deployment
 
 from raylign.config import ServeConfig, load_config
 from raylign.errors import ConfigError
 from raylign.model import resolve_model
+from raylign.serve.guard import GuardSettings
 from raylign.serve.host import visible_cores
-from raylign.serve.plan import ingress_options, plan_models
+from raylign.serve.ingress import make_ingress
+from raylign.serve.plan import DEPLOYMENT_PREFIX, ingress_options, plan_models
+from raylign.serve.replica import ModelServer
 
 
 def build(arguments: dict[str, Any]) -> serve.Application:
@@ -26,7 +30,7 @@ def build(arguments: dict[str, Any]) -> serve.Application:
             `trust_remote_code` is false unless given.
 
     Raises:
-        ConfigError: an argument is unknown, missing or wrong.
+        ConfigError: an argument is unknown, missing or wrong, or no key is asked for.
         ModelError: a named folder is no model.
     """
     unknown = sorted(arguments.keys() - {"models", "serve", "trust_remote_code"})
@@ -39,12 +43,21 @@ def build(arguments: dict[str, Any]) -> serve.Application:
     overrides = [f"serve.{key}={json.dumps(value)}" for key, value in fields.items()]
     overrides.append(f"trust_remote_code={json.dumps(arguments.get('trust_remote_code', False))}")
     config = load_config(overrides=overrides)
+    if config.serve.api_keys_env is None and config.serve.api_keys_file is None:
+        raise ConfigError(
+            "the endpoint asks for no key, and a Serve config file's http_options decide who reaches it",
+            "set api_keys_env or api_keys_file under args.serve",
+        )
+    if config.serve.audit != "off" and config.serve.audit_file is None:
+        raise ConfigError(f"audit is {config.serve.audit!r} and there is no run folder", "set audit_file beside it")
     models: dict[str, str] = arguments.get("models") or {}
     sources = {name: resolve_model(source) for name, source in models.items()}
-    return assemble(sources, config.serve, config.trust_remote_code)
+    return assemble(sources, config.serve, GuardSettings.of(config.serve), config.trust_remote_code)
 
 
-def assemble(models: dict[str, str], config: ServeConfig, trust_remote_code: bool = False) -> serve.Application:
+def assemble(
+    models: dict[str, str], config: ServeConfig, guard: GuardSettings, trust_remote_code: bool = False
+) -> serve.Application:
     """The application that serves `models` (served name to folder or hub id) behind one router.
 
     Raises:
@@ -54,8 +67,13 @@ def assemble(models: dict[str, str], config: ServeConfig, trust_remote_code: boo
     environment = ray.get_runtime_context().runtime_env.get("env_vars", {})
     plans = plan_models(models, config, visible_cores(), trust_remote_code, environment)
     try:
-        return build_openai_app(
-            {"llm_configs": [LLMConfig(**plan) for plan in plans], "ingress_deployment_config": ingress_options()}
-        )
+        configs = [LLMConfig(**plan) for plan in plans]
+        deployments = {
+            config.model_id: build_llm_deployment(config, deployment_cls=ModelServer, name_prefix=DEPLOYMENT_PREFIX)
+            for config in configs
+        }
     except ValueError as error:  # pydantic's errors are ValueErrors too
         raise ConfigError(f"serve.engine is {config.engine}: {error}", "see vLLM's engine arguments") from error
+    cards = {config.model_id: to_model_metadata(config.model_id, config) for config in configs}
+    router = serve.deployment(make_ingress(guard), **ingress_options(config))
+    return router.bind(llm_deployments=deployments, model_cards=cards, settings=guard)

@@ -13,6 +13,10 @@ from raylign.errors import ConfigError, PlanError
 GIB = 2**30
 INGRESS_CPUS = 0.5
 """Logical CPUs of the router before the models: it passes requests on, the engines compute."""
+ROUTER = "router"
+"""Name of the router's deployment."""
+DEPLOYMENT_PREFIX = "LLMServer:"
+"""What the name of a model's deployment starts with; the served name follows."""
 CPU_CACHE_BYTES = GIB
 """Memory of a CPU engine's key-value cache, unless `serve.engine.kv_cache_memory_bytes` says otherwise."""
 
@@ -68,9 +72,17 @@ def engine_threads(models: int, config: ServeConfig, cores: int) -> int:
     return max(1, cores // (models * config.replicas_max))
 
 
-def ingress_options() -> dict[str, Any]:
+def ingress_options(config: ServeConfig) -> dict[str, Any]:
     """Deployment options of the router that all models stand behind."""
-    return {"num_replicas": 1, "max_ongoing_requests": 10_000, "ray_actor_options": {"num_cpus": INGRESS_CPUS}}
+    return {
+        "name": ROUTER,
+        "num_replicas": 1,
+        "max_ongoing_requests": 10_000,
+        "ray_actor_options": {"num_cpus": INGRESS_CPUS},
+        "max_surge_percent": 100,
+        "max_constructor_retry_count": 1,  # a router without its keys says so at once
+        "graceful_shutdown_timeout_s": config.drain_seconds,
+    }
 
 
 def room_needed(models: int, config: ServeConfig) -> tuple[float, float]:
@@ -118,6 +130,8 @@ def _engine_arguments(config: ServeConfig, trust_remote_code: bool) -> dict[str,
     ours: dict[str, Any] = {"load_format": "safetensors"}  # never a pickle
     if not config.gpus_per_replica:
         ours["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+    if config.max_tokens_limit is not None:  # the router refuses requests for more; this ends those that name no limit
+        ours["override_generation_config"] = {"max_new_tokens": config.max_tokens_limit}
     return engine_arguments(
         gpus=config.gpus_per_replica,
         max_model_len=config.max_model_len,
@@ -143,6 +157,7 @@ def _deployment(config: ServeConfig) -> dict[str, Any]:
         "max_ongoing_requests": 2 * config.target_ongoing_requests,
         "max_surge_percent": 100,  # an update starts the new replica before the old one goes
         "max_constructor_retry_count": 1,  # an engine that cannot start says so at once
+        "graceful_shutdown_timeout_s": config.drain_seconds,
         "health_check_timeout_s": 60,  # a busy laptop core answers late and is healthy
     }
     if config.replicas_min == config.replicas_max:

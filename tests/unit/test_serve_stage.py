@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raylign.config import LoopConfig
+from raylign.config import LoopConfig, ServeConfig
 from raylign.errors import InputError
 from raylign.screen import Screen
 from raylign.serve.stage import ready_message, serve_run
@@ -20,7 +20,7 @@ def test_a_run_without_a_checkpoint_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_the_ready_message_holds_a_request_that_is_json() -> None:
-    message = ready_message("http://127.0.0.1:8000/v1", ["base", "aligned"])
+    message = ready_message("http://127.0.0.1:8000/v1", ["base", "aligned"], ServeConfig())
     request = json.loads(re.search(r"-d '(.*)'", message)[1])  # type: ignore[index]
     assert request["model"] == "aligned"
     assert "http://127.0.0.1:8000/v1/chat/completions" in message
