@@ -336,12 +336,17 @@ class ServeConfig:
     """Log of requests: `sizes` writes a line each with ids, sizes and times; `texts` also what was said."""
     audit_file: str | None = None
     """Where that log is written; null takes logs/audit.jsonl of the run folder."""
-    replicas_min: int = field(default=1, metadata={"low": 1})
-    """Fewest replicas per model."""
+    replicas_min: int = field(default=1, metadata={"low": 0})
+    """Fewest replicas per model; with 0 a model that nobody asks lets go of its place, and the next request waits until
+    it has started again."""
     replicas_max: int = field(default=1, metadata={"low": 1})
     """Most replicas per model."""
     target_ongoing_requests: int = field(default=32, metadata={"low": 1})
     """Requests in flight per replica that the autoscaler aims at."""
+    upscale_seconds: float = field(default=10.0, metadata={"low": 0.0})
+    """Time that there must be more of them before a replica is added."""
+    downscale_seconds: float = field(default=300.0, metadata={"low": 0.0})
+    """Time that there must be fewer before a replica goes."""
     drain_seconds: float = field(default=600.0, metadata={"above": 0.0})
     """Time that a replica which is replaced or no longer needed has for its answers under way: more than any takes."""
     gpus_per_replica: int = field(default=0, metadata={"low": 0})

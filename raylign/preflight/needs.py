@@ -26,7 +26,7 @@ class Need:
 
 
 def need_of(stage: str, config: LoopConfig) -> Need | None:
-    """The need of a stage, of the `serve` command or of `overlap`, by its name; None where it runs without Ray."""
+    """The need of a stage or of `overlap`, by its name; None where it runs without Ray."""
     found = {
         "sample": _sample,
         "overlap": _overlap,
@@ -34,7 +34,6 @@ def need_of(stage: str, config: LoopConfig) -> Need | None:
         "judge": _revise,
         "train": _train,
         "evaluate": _evaluate,
-        "serve": _serve,
     }.get(stage)
     return found(config) if found else None
 
@@ -113,20 +112,21 @@ def _train(config: LoopConfig) -> Need:
 def _evaluate(config: LoopConfig) -> Need:
     """Serving both models, and only afterwards one task that scores their answers; without the first, that task."""
     if config.evaluate.base_url is None:
-        return replace(_serve(config), stage="evaluating")
+        return replace(serving_need(2, config), stage="evaluating")
     gpus = float(min(1, config.serve.gpus_per_replica))
     by = "one task that scores the answers"
     return Need("evaluating", 1.0, gpus, by, by, "", "serve.gpus_per_replica=0")
 
 
-def _serve(config: LoopConfig) -> Need:
-    cpus, gpus = room_needed(2, config.serve)
+def serving_need(models: int, config: LoopConfig) -> Need:
+    """The need of an endpoint with so many engines."""
+    cpus, gpus = room_needed(models, config.serve)
     return Need(
         "serving",
         cpus,
         gpus,
-        "both models and the router before them",
-        _serving(2, config),
+        f"{'both' if models == 2 else models} models and the router before them",
+        _serving(models, config),
         "serve.replicas_min or serve.threads_per_replica",
         "serve.gpus_per_replica=0",
     )

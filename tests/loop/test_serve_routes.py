@@ -80,6 +80,7 @@ def test_the_private_parts_we_use_are_as_we_use_them() -> None:
     """A release of Ray that moves or changes one of these fails here, by name, and not at a user's start."""
     from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
     from ray.llm._internal.serve.core.ingress.ingress import DEFAULT_ENDPOINTS, init
+    from ray._raylet import Config
     from ray.serve.deployment import Application
     from ray.serve.llm import build_llm_deployment
     from ray.serve.llm.deployment import LLMServer
@@ -95,6 +96,7 @@ def test_the_private_parts_we_use_are_as_we_use_them() -> None:
     assert list(inspect.signature(LLMServer._batch_output_stream).parameters) == ["self", "generator"]
     assert inspect.iscoroutinefunction(LLMServer.start)
     assert inspect.isclass(Application)
+    assert callable(Config.initialize)
     for source in ("_default_serve_handles", "_configured_serve_handles"):
         assert source in inspect.getsource(OpenAiIngress.__mro__[1])
     assert "_llm_config" in inspect.getsource(LLMServer.__mro__[1])

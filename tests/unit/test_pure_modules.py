@@ -31,8 +31,8 @@ WITHOUT_TORCH = [
     *(f"raylign.recommend.{name}" for name in ("evidence", "cases", "words")),
     *(f"raylign.sweep.{name}" for name in ("grid", "table")),
     *(f"raylign.train.{name}" for name in ("early_stop", "guard", "meter", "model_card", "state", "store_check")),
-    "raylign.serve.plan",
-    "raylign.serve.reason",
+    *(f"raylign.serve.{name}" for name in ("plan", "reason", "keys", "bounds", "audit", "openai_errors", "catalogue")),
+    *(f"raylign.serve.{name}" for name in ("look", "table", "stream", "health", "guard", "sources", "record")),
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
     *(f"raylign.report.{name}" for name in ("charts", "words", "doubts", "facts", "format", "record", "page")),
 ]
