@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     0 done, 1 a fault of raylign's own, 2 mend the input, 3 not promoted (`promote --require`), 130 stopped.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options, unknown = _parser().parse_known_args(arguments)
+    options, unknown = _parser().parse_known_args(_joined(arguments))
     if unknown:  # told by the sub-command, whose usage is the one that helps
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     options.arguments = arguments
@@ -49,6 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         print(f"raylign: error: {' '.join(str(known).split())}", file=sys.stderr)
         return known.exit_code
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """`serve status` and `serve upgrade` are commands of their own, of two words."""
+    if arguments[:1] == ["serve"] and arguments[1:2] in (["status"], ["upgrade"]):
+        return [" ".join(arguments[:2]), *arguments[2:]]
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,12 +110,25 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--out", type=Path, metavar="DIR", help="folder of the plan; default: a new temporary one")
     plan.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. revise.requests_per_minute=500")
     serve = add("serve", _serve, "serve base and aligned model of a run behind one OpenAI-compatible endpoint")
-    serve.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="folder of a finished run")
+    serve.add_argument(
+        "--from", dest="runs", type=Path, action="append", default=[], metavar="DIR", help="a finished run; repeatable"
+    )
+    serve.add_argument(
+        "--model", dest="models", action="append", default=[], metavar="NAME=SOURCE", help="a folder, adapter or hub id"
+    )
+    serve.add_argument("--out", type=Path, metavar="DIR", help="for logs and serve.json; default: the first --from")
     serve.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. serve.port=9000")
     promote = add("promote", _promote, "decide by evaluated suites whether the aligned model takes the base's place")
     promote.add_argument("--run", type=Path, required=True, metavar="DIR", help="folder of an evaluated run")
     promote.add_argument("--require", action="store_true", help="exit with code 3 unless the model is promoted")
     promote.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. promote.metric=ifeval.prompt_strict")
+    status = add("serve status", _serve_status, "show models, replicas and load of an endpoint that runs")
+    swap = add("serve upgrade", _serve_upgrade, "put another checkpoint behind a served name, with no failed request")
+    for sub in (status, swap):
+        words = "the first --from of `raylign serve`, or its --out"
+        sub.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR", help=words)
+    swap.add_argument("--name", default="aligned", help="served name; default: aligned")
+    swap.add_argument("--to", required=True, metavar="SOURCE", help="the new model: a folder, an adapter or a hub id")
     report = add("report", _report, "write report.html of a run folder anew")
     report.add_argument("run", type=Path, metavar="DIR", help="run folder")
     add("model", _model, "unpack the bundled model into the cache directory and print its folder")
@@ -253,12 +273,41 @@ def _has_output(out: Path) -> bool:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    run: Path = options.run
-    config = _config_of(run, options.overrides, f"--from {run}", ("serve.", "cluster."))
-    preflight_serving(config)
-    from raylign.serve.stage import serve_run
+    from raylign.serve.sources import named_models
 
-    serve_run(config, run, Screen())
+    runs: list[Path] = options.runs
+    configs = [_config_of(run, options.overrides, f"--from {run}", ("serve.", "cluster.")) for run in runs]
+    config = configs[0] if configs else load_config(None, options.overrides)
+    named = named_models(list(zip(runs, configs, strict=True)), options.models)
+    preflight_serving(config, named)
+    from raylign.serve.stage import serve_named
+
+    serve_named(config, named, options.out or (runs[0] if runs else Path("runs/serve")), Screen())
+
+
+def _serve_status(options: argparse.Namespace) -> None:
+    from raylign.serve.record import read_record
+
+    read_record(options.folder)  # in a moment, where importing Ray takes seconds
+    from raylign.serve.status import serve_status
+
+    print("\n".join(serve_status(options.folder)))
+
+
+def _serve_upgrade(options: argparse.Namespace) -> None:
+    from raylign.serve.record import read_record
+
+    read_record(options.folder)
+    from raylign.serve.upgrade import upgrade
+
+    logs, screen = options.folder / "logs", Screen()
+    logs.mkdir(exist_ok=True)
+    with Screen.quieten(logs / "upgrade.log") as speaking:
+        done = upgrade(options.folder, options.name, options.to, lambda words: speaking.say(f"upgrade    {words}"))
+    if done.replaced:
+        screen.say(f"upgrade    {done.name} is {done.after} now, after {done.seconds:.0f} s; it was {done.before}")
+    else:
+        screen.say(f"upgrade    {done.name} is {done.after} already, with these very files")
 
 
 def _promote(options: argparse.Namespace) -> int:

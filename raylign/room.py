@@ -14,6 +14,15 @@ def require_room(stage: str, cpus: float, gpus: float, cure: str) -> None:
             raise PlanError(f"{stage} needs {wanted:g} {unit} and the cluster has {have.get(name, 0):g}", cure)
 
 
+def cluster_room() -> dict[str, float]:
+    """Resources by name that are free now, with what the cluster's autoscaler may add."""
+    import ray
+
+    have, limits = ray.cluster_resources(), cluster_limits()
+    free: dict[str, float] = ray.available_resources()
+    return {name: free.get(name, 0.0) + most - have.get(name, 0.0) for name, most in limits.items()}
+
+
 def cluster_limits() -> dict[str, float]:
     """Resources by name: what the cluster has now, or what its autoscaler may grow it to, if that is more."""
     import ray

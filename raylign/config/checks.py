@@ -12,6 +12,9 @@ from raylign.config.objective import UNPAIRED, parse_objective
 from raylign.config.schema import LoopConfig, PairsConfig, TrainConfig
 from raylign.errors import ConfigError
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses that only programs on this machine reach."""
+
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "low": ("at least", operator.ge),
     "high": ("at most", operator.le),
@@ -215,8 +218,22 @@ def _check_lora(train: TrainConfig) -> None:
 
 
 def _check_serve(config: LoopConfig) -> None:
-    if config.serve.host not in ("127.0.0.1", "localhost", "::1"):
+    serve = config.serve
+    if serve.api_keys_env is not None and serve.api_keys_file is not None:
         raise ConfigError(
-            f"serve.host is {config.serve.host!r}",
-            "the endpoint has no key check yet, so it binds to 127.0.0.1 only; put an authenticating proxy before it",
+            f"serve.api_keys_env is {serve.api_keys_env} and serve.api_keys_file is {serve.api_keys_file}",
+            "name one place of the keys",
+        )
+    for key in ("api_keys_env", "api_keys_file"):
+        if getattr(serve, key) == "":
+            raise ConfigError(f"serve.{key} is empty", "name where the keys are, or set null")
+    if serve.host not in LOOPBACK and serve.api_keys_env is None and serve.api_keys_file is None:
+        raise ConfigError(
+            f"serve.host is {serve.host!r} and the endpoint asks for no key",
+            "set serve.api_keys_env or serve.api_keys_file, or bind to 127.0.0.1",
+        )
+    if serve.max_tokens_limit is not None and serve.max_tokens_limit > serve.max_model_len:
+        raise ConfigError(
+            f"serve.max_tokens_limit is {serve.max_tokens_limit} and serve.max_model_len is {serve.max_model_len}",
+            "the first must not exceed the second, which bounds prompt and answer together",
         )

@@ -330,15 +330,36 @@ class ServeConfig:
     """How checkpoints are hosted."""
 
     host: str = "127.0.0.1"
-    """Address to bind."""
+    """Address to bind; any but loopback needs keys."""
     port: int = field(default=8000, metadata={"low": 0, "high": 65535})
     """Port to bind; 0 takes a free one."""
-    replicas_min: int = field(default=1, metadata={"low": 1})
-    """Fewest replicas per model."""
+    api_keys_env: str | None = None
+    """Name of the environment variable with the keys that `raylign serve` asks for, by commas where there are several;
+    it must be set before Ray starts. null, with no file either, asks for none."""
+    api_keys_file: str | None = None
+    """File with the keys, one a line, instead; it is read again when it changes. Every host of the router needs it."""
+    max_request_bytes: int = field(default=4_000_000, metadata={"low": 1})
+    """Largest body of a request; what is larger is answered with 413."""
+    max_tokens_limit: int | None = field(default=None, metadata={"low": 1})
+    """Most tokens that all answers to a request may have; more is answered with 400, and an answer without a limit ends
+    there. null for no limit but the context length."""
+    audit: str = field(default="off", metadata={"allowed": ("off", "sizes", "texts")})
+    """Log of requests: `sizes` writes a line each with ids, sizes and times; `texts` also what was said."""
+    audit_file: str | None = None
+    """Where that log is written; null takes logs/audit.jsonl of the run folder."""
+    replicas_min: int = field(default=1, metadata={"low": 0})
+    """Fewest replicas per model; with 0 a model that nobody asks lets go of its place, and the next request waits until
+    it has started again."""
     replicas_max: int = field(default=1, metadata={"low": 1})
     """Most replicas per model."""
     target_ongoing_requests: int = field(default=32, metadata={"low": 1})
     """Requests in flight per replica that the autoscaler aims at."""
+    upscale_seconds: float = field(default=10.0, metadata={"low": 0.0})
+    """Time that there must be more of them before a replica is added."""
+    downscale_seconds: float = field(default=300.0, metadata={"low": 0.0})
+    """Time that there must be fewer before a replica goes."""
+    drain_seconds: float = field(default=600.0, metadata={"above": 0.0})
+    """Time that a replica which is replaced or no longer needed has for its answers under way: more than any takes."""
     gpus_per_replica: int = field(default=0, metadata={"low": 0})
     """GPUs per replica; also its tensor-parallel degree. 0 runs on CPU."""
     threads_per_replica: int | None = field(default=None, metadata={"low": 1})

@@ -54,7 +54,7 @@ def read_speed(rows: Sequence[Row], sampled: dict[str, Any], revised: dict[str, 
         sample_start_seconds=sampled.get("start_seconds", 0.0),
         answer_tokens_per_second=per_second / engines if per_second else None,
         revise_start_seconds=max(0.0, revised["seconds"] - busy),
-        reply_tokens_per_second=replies / busy / config.serve.replicas_min if busy and replies else None,
+        reply_tokens_per_second=replies / busy / max(1, config.serve.replicas_min) if busy and replies else None,
     )
 
 

@@ -6,7 +6,7 @@ Nothing here loads torch, vLLM or Ray, so a run that cannot work is refused in s
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from raylign.loop import EVALUATE, JUDGE, PAIRS, REVISE, SAMPLE, TRAIN, Stage, n
 from raylign.pairs.store import pairs_folder, read_manifest
 from raylign.parts import part_paths
 from raylign.preflight.gpus import local_gpus
-from raylign.preflight.needs import check_room, need_of
+from raylign.preflight.needs import check_room, need_of, serving_need
 from raylign.preflight.places import check_cluster, check_journal, check_model, check_writable, same_model
 from raylign.prompts.readers import locate
 from raylign.revise.templates import check_template, load_template
@@ -88,17 +88,25 @@ def preflight_suites(config: LoopConfig, out: Path) -> None:
     together([*checks, *(_suite_checks(config, out) if asks else [])], NETWORK_SECONDS)
 
 
-def preflight_serving(config: LoopConfig) -> None:
-    """Find out before Ray starts what would keep `raylign serve` from hosting both models of a run.
+def preflight_serving(config: LoopConfig, named: Mapping[str, str]) -> None:
+    """Find out before Ray starts what would keep `raylign serve` from hosting these models (served name to source).
 
     Raises:
-        ModelError, ConfigError, PlanError: as in `preflight`.
+        ModelError, ConfigError, PlanError: as in `preflight`; also a ConfigError where the keys cannot be read.
     """
-    check_model(config.model, "model", config.trust_remote_code)
+    from raylign.serve.sources import is_adapter
+
+    models = {name: source for name, source in named.items() if not is_adapter(source)}
+    for name, source in models.items():
+        check_model(source, f"model {name}", config.trust_remote_code)
     if address := config.cluster.address or os.environ.get("RAY_ADDRESS"):
         together([(f"the Ray cluster at {address}", lambda: check_cluster(address))], NETWORK_SECONDS)
     else:
-        _check_this_machine(config, ["serve"], serves=True)
+        from raylign.serve.key_source import KeySource
+
+        KeySource.of(config.serve).read()
+        check_room(serving_need(len(models), config), config.cluster.local_cpus, local_gpus())
+        _check_this_machine(config, [], serves=True)
 
 
 def together(checks: Sequence[Check], seconds: float) -> None:

@@ -26,7 +26,7 @@ class Need:
 
 
 def need_of(stage: str, config: LoopConfig) -> Need | None:
-    """The need of a stage, of the `serve` command or of `overlap`, by its name; None where it runs without Ray."""
+    """The need of a stage or of `overlap`, by its name; None where it runs without Ray."""
     found = {
         "sample": _sample,
         "overlap": _overlap,
@@ -34,7 +34,6 @@ def need_of(stage: str, config: LoopConfig) -> Need | None:
         "judge": _revise,
         "train": _train,
         "evaluate": _evaluate,
-        "serve": _serve,
     }.get(stage)
     return found(config) if found else None
 
@@ -115,7 +114,7 @@ def _evaluate(config: LoopConfig) -> Need:
     asking = config.evaluate.actors_min * CPUS_PER_ACTOR
     pool = f"evaluate.actors_min={config.evaluate.actors_min} × {CPUS_PER_ACTOR:g} to ask them"
     if config.evaluate.base_url is None:
-        serving = _serve(config)
+        serving = serving_need(2, config)
         by = f"{serving.cpus_by}, and {pool}"
         return replace(serving, stage="evaluating", cpus=serving.cpus + asking, cpus_by=by)
     gpus = float(min(1, config.serve.gpus_per_replica))
@@ -124,14 +123,15 @@ def _evaluate(config: LoopConfig) -> Need:
     return Need("evaluating", cpus, gpus, cpus_by, by, "evaluate.actors_min", "serve.gpus_per_replica=0")
 
 
-def _serve(config: LoopConfig) -> Need:
-    cpus, gpus = room_needed(2, config.serve)
+def serving_need(models: int, config: LoopConfig) -> Need:
+    """The need of an endpoint with so many engines."""
+    cpus, gpus = room_needed(models, config.serve)
     return Need(
         "serving",
         cpus,
         gpus,
-        "both models and the router before them",
-        _serving(2, config),
+        f"{'both' if models == 2 else models} models and the router before them",
+        _serving(models, config),
         "serve.replicas_min or serve.threads_per_replica",
         "serve.gpus_per_replica=0",
     )

@@ -4,17 +4,26 @@
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import ray
 from ray import serve
-from ray.serve.llm import LLMConfig, build_openai_app
+from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
+from ray.serve.llm import LLMConfig, build_llm_deployment
 
+from raylign import __version__
 from raylign.config import ServeConfig, load_config
 from raylign.errors import ConfigError
-from raylign.model import resolve_model
+from raylign.serve.adapters import LocalAdapters
+from raylign.serve.catalogue import Catalogue
+from raylign.serve.guard import GuardSettings
 from raylign.serve.host import visible_cores
-from raylign.serve.plan import ingress_options, plan_models
+from raylign.serve.ingress import make_ingress
+from raylign.serve.plan import DEPLOYMENT_PREFIX, ingress_options, mark, plan_models
+from raylign.serve.replica import ModelServer
+from raylign.serve.sources import content_marks, read_catalogue
 
 
 def build(arguments: dict[str, Any]) -> serve.Application:
@@ -26,7 +35,7 @@ def build(arguments: dict[str, Any]) -> serve.Application:
             `trust_remote_code` is false unless given.
 
     Raises:
-        ConfigError: an argument is unknown, missing or wrong.
+        ConfigError: an argument is unknown, missing or wrong, or no key is asked for.
         ModelError: a named folder is no model.
     """
     unknown = sorted(arguments.keys() - {"models", "serve", "trust_remote_code"})
@@ -39,23 +48,70 @@ def build(arguments: dict[str, Any]) -> serve.Application:
     overrides = [f"serve.{key}={json.dumps(value)}" for key, value in fields.items()]
     overrides.append(f"trust_remote_code={json.dumps(arguments.get('trust_remote_code', False))}")
     config = load_config(overrides=overrides)
+    if config.serve.api_keys_env is None and config.serve.api_keys_file is None:
+        raise ConfigError(
+            "the endpoint asks for no key, and a Serve config file's http_options decide who reaches it",
+            "set api_keys_env or api_keys_file under args.serve",
+        )
+    if config.serve.audit != "off" and config.serve.audit_file is None:
+        raise ConfigError(f"audit is {config.serve.audit!r} and there is no run folder", "set audit_file beside it")
     models: dict[str, str] = arguments.get("models") or {}
-    sources = {name: resolve_model(source) for name, source in models.items()}
-    return assemble(sources, config.serve, config.trust_remote_code)
+    return assemble(read_catalogue(models), config.serve, config.trust_remote_code)
 
 
-def assemble(models: dict[str, str], config: ServeConfig, trust_remote_code: bool = False) -> serve.Application:
-    """The application that serves `models` (served name to folder or hub id) behind one router.
+def assemble(
+    catalogue: Catalogue,
+    config: ServeConfig,
+    trust_remote_code: bool = False,
+    cores: int | None = None,
+    runtime_env: dict[str, Any] | None = None,
+    marks: Mapping[str, str] | None = None,
+) -> serve.Application:
+    """The application that serves a catalogue behind one router.
+
+    Deploying it over one that runs replaces the replicas of what differs, and of nothing else.
+
+    Args:
+        cores: Processor cores that CPU replicas share; those of this machine unless given.
+        runtime_env: Ray's; this job's unless given.
+        marks: What the files of a served name look like (`content_mark`); looked up unless given.
 
     Raises:
         ConfigError: `serve.engine` names an argument that vLLM does not have, or gives it a wrong value.
     """
     # A replica's own environment replaces the job's, so what the job set is carried over.
-    environment = ray.get_runtime_context().runtime_env.get("env_vars", {})
-    plans = plan_models(models, config, visible_cores(), trust_remote_code, environment)
+    runtime_env = dict(ray.get_runtime_context().runtime_env) if runtime_env is None else runtime_env
+    marks = marks or content_marks(catalogue)
+    plans = plan_models(catalogue, config, cores or visible_cores(), trust_remote_code, runtime_env)
     try:
-        return build_openai_app(
-            {"llm_configs": [LLMConfig(**plan) for plan in plans], "ingress_deployment_config": ingress_options()}
-        )
+        models = [LLMConfig(**plan) for plan in plans]
+        deployments = {model.model_id: _deployment(model) for model in models}
     except ValueError as error:  # pydantic's errors are ValueErrors too
         raise ConfigError(f"serve.engine is {config.engine}: {error}", "see vLLM's engine arguments") from error
+    for plan, application in zip(plans, deployments.values(), strict=True):
+        name = plan["model_loading_config"]["model_id"]
+        names = [name, *(adapter.name for adapter in catalogue.adapters_of(name))]
+        _set_version(application, mark(__version__, plan, [marks[one] for one in names]))
+    cards = {model.model_id: to_model_metadata(model.model_id, model) for model in models}
+    guard = GuardSettings.of(config)
+    adapters = {adapter.name: adapter.model for adapter in catalogue.adapters}
+    router = serve.deployment(make_ingress(guard), **ingress_options(config, runtime_env)).bind(
+        llm_deployments=deployments, model_cards=cards, settings=guard, adapters=adapters
+    )
+    _set_version(router, mark(__version__, catalogue.names, asdict(guard), adapters))
+    return router
+
+
+def _deployment(model: LLMConfig) -> serve.Application:
+    return build_llm_deployment(
+        model,
+        deployment_cls=ModelServer,
+        name_prefix=DEPLOYMENT_PREFIX,
+        bind_kwargs={"model_downloader": LocalAdapters},
+    )
+
+
+def _set_version(application: serve.Application, version: str) -> None:
+    """Serve has no public way any more to say that a deployment is the same as before; without one, all replicas of all
+    models would be replaced with each upgrade of one of them."""
+    application._bound_deployment._version = version

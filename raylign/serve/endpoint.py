@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 import ray
@@ -13,27 +14,43 @@ from ray.serve.schema import ApplicationStatus
 from raylign import interrupt
 from raylign.config import ServeConfig
 from raylign.errors import EndpointError, ModelError, PlanError
-from raylign.model import resolve_model
 from raylign.room import cluster_limits
+from raylign.serve.guard import OPEN_PATH
 from raylign.serve.host import base_url, choose_port
+from raylign.serve.key_source import KeySource
 from raylign.serve.plan import check_room
 from raylign.serve.reason import startup_failure
+from raylign.serve.running import APPLICATION
+from raylign.serve.sources import read_catalogue
 
-APPLICATION = "raylign"
 START_SECONDS = 1800.0
 """Longest wait for the engines; a failing one is noticed at once, so this is for large models and new machines."""
+_FOR_CLIENTS = ("host", "api_keys_env", "api_keys_file", "max_request_bytes", "max_tokens_limit", "audit")
+"""What a configuration says of other people's requests; an endpoint of raylign's own use has none."""
 _SECONDS_BETWEEN_LOOKS = 1.0
 _FIRST_ANSWER_SECONDS = 120.0
 
 
 @contextmanager
 def serve_models(models: dict[str, str], config: ServeConfig, trust_remote_code: bool = False) -> Iterator[str]:
+    """Serve `models` on loopback for a program's own use, without key; yields the base URL, like `host_models`."""
+    private = ServeConfig(host="127.0.0.1")
+    own = {name: getattr(private, name) for name in _FOR_CLIENTS} | {
+        "replicas_min": max(1, config.replicas_min),
+        "drain_seconds": 20.0,  # whoever asked has gone by then
+    }
+    with host_models(models, replace(config, **own), trust_remote_code) as url:
+        yield url
+
+
+@contextmanager
+def host_models(models: dict[str, str], config: ServeConfig, trust_remote_code: bool = False) -> Iterator[str]:
     """Serve `models` in the current Ray session; yields the base URL, such as http://127.0.0.1:8000/v1.
 
     Every model has answered a completion by then. At the end Serve is shut down and its resources are free.
 
     Args:
-        models: Served name to model folder, hub id or `bundled`.
+        models: Served name to model folder, hub id or `bundled`, or to the folder of an adapter on one of these.
 
     Raises:
         ConfigError: the port is taken, or the engine arguments are wrong.
@@ -41,27 +58,27 @@ def serve_models(models: dict[str, str], config: ServeConfig, trust_remote_code:
         PlanError: the cluster has no room, or already runs Ray Serve.
         EndpointError: the endpoint does not come up, or a model does not answer.
     """
-    sources = {name: resolve_model(source) for name, source in models.items()}
-    _check_cluster(len(sources), config)
+    catalogue = read_catalogue(models)
+    _check_cluster(len(catalogue.models), config)
     port = choose_port(config.host, config.port)
     url = f"{base_url(config.host, port)}/v1"
-    with _root_logger_kept():
+    with root_logger_kept():
         from raylign.serve.app import assemble  # imports vLLM: many seconds, so only after the checks
 
-        application = assemble(sources, config, trust_remote_code)
+        application = assemble(catalogue, config, trust_remote_code)
     try:
         _start_proxy(config.host, port)
         target = serve.RunTarget(application, name=APPLICATION, route_prefix="/")
         serve.run_many([target], wait_for_applications_running=False)
         _wait_until_running(time.monotonic() + START_SECONDS)
-        _check_answers(url, list(sources))
+        _check_answers(url, catalogue.names, config)
         yield url
     finally:
         serve.shutdown()
 
 
 @contextmanager
-def _root_logger_kept() -> Iterator[None]:
+def root_logger_kept() -> Iterator[None]:
     """Importing ray.serve.llm replaces the root logger's handlers and level; put back the caller's."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -106,16 +123,19 @@ def _wait_until_running(deadline: float) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def _check_answers(url: str, models: list[str]) -> None:
+def _check_answers(url: str, models: list[str], config: ServeConfig) -> None:
+    """See from outside that the models answer: at /health, and in the model list where this process knows a key."""
+    key = KeySource.of(config).one()
+    headers = {"authorization": f"Bearer {key.reveal()}"} if key else {}
     try:
-        with httpx.Client(timeout=_FIRST_ANSWER_SECONDS, trust_env=False) as client:
-            cards = client.get(f"{url}/models").raise_for_status().json()["data"]
-            served = sorted(card["id"] for card in cards)
+        with httpx.Client(timeout=_FIRST_ANSWER_SECONDS, trust_env=False, headers=headers) as client:
+            client.get(f"{url.removesuffix('/v1')}{OPEN_PATH}").raise_for_status()
+            if key is None and (config.api_keys_env or config.api_keys_file):
+                return
+            served = sorted(card["id"] for card in client.get(f"{url}/models").raise_for_status().json()["data"])
             for model in models:
                 if model not in served:
                     raise EndpointError(f"{url} does not list model {model!r}, only {', '.join(served)}")
-                request = {"model": model, "prompt": "Hello", "max_tokens": 1}
-                client.post(f"{url}/completions", json=request).raise_for_status()
     except httpx.HTTPStatusError as error:
         answer = error.response
         raise EndpointError(f"{answer.url} answered {answer.status_code}: {answer.text[:300]}") from error

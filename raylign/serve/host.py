@@ -28,7 +28,8 @@ def choose_port(host: str, port: int) -> int:
 
 
 def base_url(host: str, port: int) -> str:
-    """The URL a client is given, without a path."""
+    """The URL a client is given, without a path; every address of this machine includes loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -3,16 +3,28 @@
 `plan_models` returns, a model, the keyword arguments of `ray.serve.llm.LLMConfig` as plain values.
 """
 
+import hashlib
+import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from raylign.config import ServeConfig
 from raylign.engine import engine_arguments, engine_environment
 from raylign.errors import ConfigError, PlanError
+from raylign.serve.catalogue import Adapter, Catalogue
 
 GIB = 2**30
 INGRESS_CPUS = 0.5
 """Logical CPUs of the router before the models: it passes requests on, the engines compute."""
+ROUTER = "router"
+"""Name of the router's deployment."""
+DEPLOYMENT_PREFIX = "LLMServer:"
+"""What the name of a model's deployment starts with; the served name follows."""
+ADAPTER_FOLDERS = "raylign_adapter_folders"
+"""Where the arguments of a model say which adapters its engine carries."""
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Those that vLLM reserves room for."""
 CPU_CACHE_BYTES = GIB
 """Memory of a CPU engine's key-value cache, unless `serve.engine.kv_cache_memory_bytes` says otherwise."""
 
@@ -26,22 +38,23 @@ _SET_ELSEWHERE = {
 
 
 def plan_models(
-    models: dict[str, str],
+    catalogue: Catalogue,
     config: ServeConfig,
     cores: int,
     trust_remote_code: bool = False,
-    environment: dict[str, str] | None = None,
+    runtime_env: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """The arguments of one `LLMConfig` for each model, in the order given.
 
     Args:
-        models: Served name to model folder or hub id.
+        catalogue: What is served; an adapter adds to the arguments of its model.
         cores: Processor cores that the replicas share; matters on CPU only.
-        environment: Environment variables that the replicas need besides those chosen here.
+        runtime_env: Ray's, of the job; the replicas need it besides the variables chosen here.
 
     Raises:
         ConfigError: no model is named, or `serve.engine` sets what another field decides.
     """
+    models, environment = catalogue.models, (runtime_env or {}).get("env_vars", {})
     if not models:
         raise ConfigError("there is no model to serve", "name at least one: a served name and its folder or hub id")
     for key, cure in _SET_ELSEWHERE.items():
@@ -50,12 +63,16 @@ def plan_models(
     threads = engine_threads(len(models), config, cores)
     return [
         {
+            **_lora(catalogue.adapters_of(name)),
             "model_loading_config": {"model_id": name, "model_source": source},
             "accelerator_config": {"kind": "gpu" if config.gpus_per_replica else "cpu"},
             "placement_group_config": {"bundles": _engine_bundles(config)},
-            "engine_kwargs": _engine_arguments(config, trust_remote_code),
+            "engine_kwargs": _engine_arguments(config, trust_remote_code, catalogue.adapters_of(name)),
             "deployment_config": _deployment(config),
-            "runtime_env": {"env_vars": {**(environment or {}), **_engine_environment(config, threads)}},
+            "runtime_env": {
+                **(runtime_env or {}),
+                "env_vars": {**environment, **_engine_environment(config, threads)},
+            },
         }
         for name, source in models.items()
     ]
@@ -68,16 +85,45 @@ def engine_threads(models: int, config: ServeConfig, cores: int) -> int:
     return max(1, cores // (models * config.replicas_max))
 
 
-def ingress_options() -> dict[str, Any]:
+def mark(*parts: object) -> str:
+    """A version that differs wherever a part does: Serve replaces the replicas of what has another one, and of nothing
+    else."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _lora(adapters: Sequence[Adapter]) -> dict[str, Any]:
+    """What ray.serve.llm must know of a model's adapters; our loader finds their folders by served name."""
+    if not adapters:
+        return {}
+    return {
+        "lora_config": {"max_num_adapters_per_replica": len(adapters)},
+        "experimental_configs": {ADAPTER_FOLDERS: {adapter.name: adapter.folder for adapter in adapters}},
+    }
+
+
+def ingress_options(config: ServeConfig, runtime_env: dict[str, Any] | None = None) -> dict[str, Any]:
     """Deployment options of the router that all models stand behind."""
-    return {"num_replicas": 1, "max_ongoing_requests": 10_000, "ray_actor_options": {"num_cpus": INGRESS_CPUS}}
+    return {
+        "name": ROUTER,
+        "num_replicas": 1,
+        "max_ongoing_requests": 10_000,
+        "ray_actor_options": {"num_cpus": INGRESS_CPUS, **({"runtime_env": runtime_env} if runtime_env else {})},
+        "max_surge_percent": 100,
+        "max_constructor_retry_count": 1,  # a router without its keys says so at once
+        "graceful_shutdown_timeout_s": config.drain_seconds,
+    }
 
 
 def room_needed(models: int, config: ServeConfig) -> tuple[float, float]:
     """Logical CPUs and GPUs that the fewest replicas of so many models take, with the router before them."""
-    replicas = models * config.replicas_min
-    cpus = sum(bundle.get("CPU", 0.0) for bundle in _engine_bundles(config))
-    return INGRESS_CPUS + replicas * cpus, float(replicas * config.gpus_per_replica)
+    replicas = models * max(1, config.replicas_min)  # where there may be none later, one starts to show that it can
+    cpus, gpus = replica_room(config)
+    return INGRESS_CPUS + replicas * cpus, replicas * gpus
+
+
+def replica_room(config: ServeConfig) -> tuple[float, float]:
+    """Logical CPUs and GPUs of one replica."""
+    return sum(bundle.get("CPU", 0.0) for bundle in _engine_bundles(config)), float(config.gpus_per_replica)
 
 
 def check_room(models: int, config: ServeConfig, cpus: float, gpus: float) -> None:
@@ -114,10 +160,21 @@ def _engine_bundles(config: ServeConfig) -> list[dict[str, float]]:
     return [{"CPU": 1.0, "GPU": 1.0}] + [{"GPU": 1.0}] * (config.gpus_per_replica - 1)
 
 
-def _engine_arguments(config: ServeConfig, trust_remote_code: bool) -> dict[str, Any]:
+def _engine_arguments(config: ServeConfig, trust_remote_code: bool, adapters: Sequence[Adapter]) -> dict[str, Any]:
     ours: dict[str, Any] = {"load_format": "safetensors"}  # never a pickle
     if not config.gpus_per_replica:
         ours["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+    if config.max_tokens_limit is not None:  # the router refuses requests for more; this ends those that name no limit
+        ours["override_generation_config"] = {"max_new_tokens": config.max_tokens_limit}
+    if adapters:
+        largest = max(adapter.rank for adapter in adapters)
+        if largest > _LORA_RANKS[-1]:
+            raise ConfigError(
+                f"an adapter has rank {largest}",
+                f"vLLM serves up to {_LORA_RANKS[-1]}: export it merged into its model",
+            )
+        rank = next(rank for rank in _LORA_RANKS if rank >= largest)
+        ours |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": len(adapters)}
     return engine_arguments(
         gpus=config.gpus_per_replica,
         max_model_len=config.max_model_len,
@@ -143,14 +200,22 @@ def _deployment(config: ServeConfig) -> dict[str, Any]:
         "max_ongoing_requests": 2 * config.target_ongoing_requests,
         "max_surge_percent": 100,  # an update starts the new replica before the old one goes
         "max_constructor_retry_count": 1,  # an engine that cannot start says so at once
+        "graceful_shutdown_timeout_s": config.drain_seconds,
         "health_check_timeout_s": 60,  # a busy laptop core answers late and is healthy
     }
     if config.replicas_min == config.replicas_max:
         return options | {"num_replicas": config.replicas_min}
+    # The load is averaged over this time, so it cannot decide anything sooner.
+    look_back = min(30.0, max(1.0, min(config.upscale_seconds, config.downscale_seconds)))
     return options | {
         "autoscaling_config": {
             "min_replicas": config.replicas_min,
+            "initial_replicas": max(1, config.replicas_min),  # a model that cannot start says so now
             "max_replicas": config.replicas_max,
             "target_ongoing_requests": config.target_ongoing_requests,
+            "upscale_delay_s": config.upscale_seconds,
+            "downscale_delay_s": config.downscale_seconds,
+            "look_back_period_s": look_back,
+            "metrics_interval_s": min(10.0, look_back / 2),
         }
     }

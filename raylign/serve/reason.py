@@ -5,6 +5,8 @@ Ray Serve's message is a traceback within tracebacks. A person needs its innermo
 
 import re
 
+from raylign.serve.plan import ROUTER
+
 _EXCEPTION_LINE = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt): ", re.MULTILINE)
 _VALIDATION_ERROR = re.compile(r"(?:Value|Assertion) error, (.*?)(?= \[type=|$)", re.DOTALL)
 _LONGEST_REASON = 320
@@ -23,6 +25,8 @@ def startup_failure(messages: dict[str, str]) -> tuple[str, str]:
     if not named:
         return f"the models did not start: {_shorten(' '.join(messages.values()))}", _LOOK
     name, reason = named[0]
+    if name == ROUTER:
+        return f"the endpoint did not start: {_shorten(reason)}", _LOOK
     cure = next((cure for word, cure in _CURES if word in reason), _LOOK)
     return f"model {name.rpartition(':')[2]!r} did not start: {_shorten(reason)}", cure
 

@@ -1,51 +1,83 @@
-"""What `raylign serve` does: host base and aligned model of a finished run until it is told to stop. This acts."""
+"""What `raylign serve` does: host what it was told to until it is told to stop. This acts."""
 
+import os
 import threading
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from raylign.config import LoopConfig
+from raylign.config import LoopConfig, ServeConfig
 from raylign.errors import InputError
-from raylign.model import resolve_model
 from raylign.screen import Screen
+from raylign.serve.host import visible_cores
+from raylign.serve.record import Record, remove_record, write_record
+from raylign.serve.sources import content_marks, read_catalogue
 from raylign.session import ray_session
 
 
-def serve_run(config: LoopConfig, run_path: Path, screen: Screen) -> None:
-    """Serve `base` (the configured model) and `aligned` (the run's checkpoint) until Ctrl-C.
+def serve_named(config: LoopConfig, named: Mapping[str, str], folder: Path, screen: Screen) -> None:
+    """Serve models under their names until Ctrl-C.
 
-    What third-party components print goes to `logs/serve.log` of the run folder.
+    What third-party components print goes to `logs/serve.log` of the folder; `serve.json` there says what runs.
 
     Raises:
-        InputError: the run has no checkpoint, or its folder cannot be written.
+        InputError: the folder cannot be written.
         ModelError: a model is missing, or its engine does not start.
-        ConfigError, PlanError, EndpointError: see `serve_models`.
+        ConfigError, PlanError, EndpointError: see `host_models`.
     """
-    checkpoint = run_path / "checkpoint"
-    if not (checkpoint / "config.json").is_file():
-        raise InputError(f"{run_path} has no trained checkpoint", "run the train stage in this folder first")
-    from raylign.serve.endpoint import serve_models  # imports Ray: only once the run is known to be complete
-
-    models = {"base": resolve_model(config.model), "aligned": str(checkpoint.resolve())}
-    logs = run_path / "logs"
+    catalogue = read_catalogue(named)
+    logs = folder / "logs"
     try:
-        logs.mkdir(exist_ok=True)
+        logs.mkdir(parents=True, exist_ok=True)
         (logs / "serve.log").touch()
     except OSError as error:
         raise InputError(f"{logs} cannot be written: {error.strerror}", "serving keeps its logs there") from error
-    screen.say(f"serve      starting base and aligned; logs in {logs / 'serve.log'}")
+    from raylign.serve.endpoint import host_models  # imports Ray: only once everything named is known to be there
+
+    screen.say(f"serve      starting {', '.join(catalogue.names)}; logs in {logs / 'serve.log'}")
+    serving, marks = with_places(config.serve, logs), content_marks(catalogue)
     with Screen.quieten(logs / "serve.log") as speaking, ray_session(config.cluster, logs):
-        with serve_models(models, config.serve, config.trust_remote_code) as url:
-            speaking.say(ready_message(url, list(models)))
-            _wait_for_interrupt()
+        places = catalogue.models | {adapter.name: adapter.folder for adapter in catalogue.adapters}
+        with host_models(places, serving, config.trust_remote_code) as url:
+            write_record(folder, _record(url, places, marks, serving, config.trust_remote_code))
+            try:
+                speaking.say(ready_message(url, catalogue.names, serving))
+                _wait_for_interrupt()
+            finally:
+                remove_record(folder)
         speaking.say("serve      stopped")
 
 
-def ready_message(url: str, models: list[str]) -> str:
+def _record(
+    url: str, models: dict[str, str], marks: dict[str, str], serving: ServeConfig, trust_remote_code: bool
+) -> Record:
+    import ray
+
+    access = os.environ.get("RAY_AUTH_MODE")  # set by Ray where it starts a cluster of its own
+    address = ray.get_runtime_context().gcs_address
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return Record(address, access, url, models, marks, asdict(serving), trust_remote_code, visible_cores(), started)
+
+
+def with_places(config: ServeConfig, logs: Path) -> ServeConfig:
+    """The configuration with whole paths, for the router runs in another folder and perhaps on another host."""
+    keys = config.api_keys_file and str(Path(config.api_keys_file).expanduser().absolute())
+    audit = Path(config.audit_file).expanduser() if config.audit_file else logs / "audit.jsonl"
+    return replace(config, api_keys_file=keys, audit_file=str(audit.absolute()))
+
+
+def ready_message(url: str, models: list[str], config: ServeConfig) -> str:
     """What a person needs to know to use the endpoint: its URL, the names it serves, and a request to paste."""
     request = f'{{"model": "{models[-1]}", "messages": [{{"role": "user", "content": "Why is the sky blue?"}}]}}'
+    key = ""
+    if config.api_keys_env:
+        key = f' -H "Authorization: Bearer ${{{config.api_keys_env}%%,*}}"'
+    elif config.api_keys_file:
+        key = " -H 'Authorization: Bearer KEY'"
     return (
         f"serve      {url} serves {', '.join(models)}; Ctrl-C stops it\n"
-        f"           curl {url}/chat/completions -H 'Content-Type: application/json' -d '{request}'"
+        f"           curl {url}/chat/completions{key} -H 'Content-Type: application/json' -d '{request}'"
     )
 
 

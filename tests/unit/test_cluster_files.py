@@ -218,3 +218,8 @@ def test_rayservice_serves_both_models_inside_the_cluster_only() -> None:
     assert models["base"] == load_config(ROOT / "jobs/conf/llama3_8b.yaml").model
     assert models["aligned"] == f"{train[train.index('--out') + 1]}/checkpoint"
     assert document["spec"]["serveService"]["spec"]["type"] == "ClusterIP"
+    variable = application["args"]["serve"]["api_keys_env"]
+    groups = ray_cluster(document)["workerGroupSpecs"]
+    for group in [ray_cluster(document)["headGroupSpec"], *groups]:  # the router may run on any node
+        names = {entry["name"] for entry in group["template"]["spec"]["containers"][0]["env"]}
+        assert variable in names

@@ -93,7 +93,7 @@ def test_secrets_come_from_a_kubernetes_secret_by_reference() -> None:
         for node in nodes(yaml.safe_load(path.read_text(encoding="utf-8")))
         if re.search("KEY|TOKEN|SECRET|PASSWORD", str(node.get("name", "")))
     ]
-    assert {node["name"] for node in named} == {"HF_TOKEN", "OPENAI_API_KEY"}
+    assert {node["name"] for node in named} == {"HF_TOKEN", "OPENAI_API_KEY", "RAYLIGN_API_KEYS"}
     for node in named:
         assert "value" not in node
         assert node["valueFrom"]["secretKeyRef"]["name"] == "raylign-keys"

@@ -17,6 +17,7 @@ from raylign.preflight.checks import together
 from raylign.revise.templates import Template, check_template
 
 FREE_PORT = "serve.port=0"
+TWO = {"base": "bundled", "aligned": "bundled"}
 
 
 @pytest.fixture
@@ -60,10 +61,10 @@ def test_a_port_in_use_is_refused_before_hours_of_sampling(tmp_path: Path, silen
 
 def test_serving_is_refused_before_ray_starts_too(silent_port: int) -> None:
     with pytest.raises(ConfigError, match=rf"serve\.port is {silent_port}"):
-        preflight_serving(load_config(None, [f"serve.port={silent_port}"]))
+        preflight_serving(load_config(None, [f"serve.port={silent_port}"]), TWO)
     with pytest.raises(PlanError, match=r"serving needs 4 GPU\(s\).*serve\.gpus_per_replica=2"):
-        preflight_serving(load_config(None, [FREE_PORT, "serve.gpus_per_replica=2"]))
-    preflight_serving(load_config(None, [FREE_PORT]))
+        preflight_serving(load_config(None, [FREE_PORT, "serve.gpus_per_replica=2"]), TWO)
+    preflight_serving(load_config(None, [FREE_PORT]), TWO)
 
 
 def test_a_cluster_elsewhere_is_not_measured_by_this_machine(tmp_path: Path) -> None:

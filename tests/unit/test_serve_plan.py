@@ -4,10 +4,11 @@ import pytest
 
 from raylign.config import ServeConfig
 from raylign.errors import ConfigError, PlanError
-from raylign.serve.plan import INGRESS_CPUS, check_room, engine_threads, plan_models
+from raylign.serve.catalogue import Adapter, Catalogue
+from raylign.serve.plan import ADAPTER_FOLDERS, INGRESS_CPUS, check_room, engine_threads, mark, plan_models
 
-TWO = {"base": "/models/base", "aligned": "/models/aligned"}
-ONE = {"reviser": "/models/base"}
+TWO = Catalogue({"base": "/models/base", "aligned": "/models/aligned"})
+ONE = Catalogue({"reviser": "/models/base"})
 
 
 def test_cpu_models_share_the_cores_and_take_one_logical_cpu_each() -> None:
@@ -79,22 +80,29 @@ def test_fixed_replicas_and_autoscaled_replicas() -> None:
     assert "autoscaling_config" not in fixed
     assert scaled["deployment_config"]["autoscaling_config"] == {
         "min_replicas": 1,
+        "initial_replicas": 1,
         "max_replicas": 6,
         "target_ongoing_requests": 16,
+        "upscale_delay_s": 10.0,
+        "downscale_delay_s": 300.0,
+        "look_back_period_s": 10.0,
+        "metrics_interval_s": 5.0,
     }
     # A replica must be able to hold more than the target, or the autoscaler never sees a reason to add one.
     assert scaled["deployment_config"]["max_ongoing_requests"] > 16
 
 
 def test_the_jobs_environment_reaches_the_replicas() -> None:
-    plan = plan_models(ONE, ServeConfig(), cores=2, environment={"PYTHONPATH": "/src", "OMP_NUM_THREADS": "9"})[0]
+    plan = plan_models(
+        ONE, ServeConfig(), cores=2, runtime_env={"env_vars": {"PYTHONPATH": "/src", "OMP_NUM_THREADS": "9"}}
+    )[0]
     assert plan["runtime_env"]["env_vars"]["PYTHONPATH"] == "/src"
     assert plan["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "2"
 
 
 def test_no_model_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no model"):
-        plan_models({}, ServeConfig(), cores=2)
+        plan_models(Catalogue({}), ServeConfig(), cores=2)
 
 
 def test_room_counts_every_replica_and_the_router() -> None:
@@ -108,3 +116,36 @@ def test_missing_gpus_are_said_before_anything_starts() -> None:
     with pytest.raises(PlanError, match=r"needs 8 GPU\(s\), and the cluster has 4") as caught:
         check_room(2, ServeConfig(gpus_per_replica=4), cpus=64, gpus=4)
     assert "serve.gpus_per_replica=0" in caught.value.cure
+
+
+def test_a_model_that_may_go_to_zero_starts_once_and_needs_room_for_that() -> None:
+    config = ServeConfig(replicas_min=0, replicas_max=2, downscale_seconds=5)
+    scaling = plan_models(ONE, config, cores=2)[0]["deployment_config"]["autoscaling_config"]
+    assert (scaling["min_replicas"], scaling["initial_replicas"]) == (0, 1)
+    assert scaling["look_back_period_s"] <= 5  # or nothing could be decided within the time asked for
+    with pytest.raises(PlanError):
+        check_room(1, config, cpus=1, gpus=0)
+
+
+def test_adapters_ride_on_their_models_engine_and_on_no_other() -> None:
+    adapters = (Adapter("poet", "/a/poet", "base", rank=4), Adapter("cook", "/a/cook", "base", rank=20))
+    base, aligned = plan_models(Catalogue(TWO.models, adapters), ServeConfig(), cores=2)
+    assert base["engine_kwargs"]["enable_lora"] is True
+    assert (base["engine_kwargs"]["max_loras"], base["engine_kwargs"]["max_lora_rank"]) == (2, 32)
+    assert base["experimental_configs"][ADAPTER_FOLDERS] == {"poet": "/a/poet", "cook": "/a/cook"}
+    assert "enable_lora" not in aligned["engine_kwargs"]
+    assert "lora_config" not in aligned
+    with pytest.raises(ConfigError, match="rank 1024"):
+        plan_models(Catalogue(ONE.models, (Adapter("x", "/x", "reviser", 1024),)), ServeConfig(), cores=2)
+
+
+def test_an_answer_without_a_limit_ends_where_a_request_must_not_go_beyond() -> None:
+    plan = plan_models(ONE, ServeConfig(max_tokens_limit=64), cores=2)[0]
+    assert plan["engine_kwargs"]["override_generation_config"] == {"max_new_tokens": 64}
+
+
+def test_a_version_changes_with_any_part_and_only_then() -> None:
+    plan = plan_models(ONE, ServeConfig(), cores=2)[0]
+    assert mark(plan, "weights") == mark(plan_models(ONE, ServeConfig(), cores=2)[0], "weights")
+    assert mark(plan, "weights") != mark(plan, "other weights")
+    assert mark(plan) != mark(plan_models(ONE, ServeConfig(max_model_len=512), cores=2)[0])
