@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from bench import ROOT, at_least, at_most, finish, local_ray, options
 
 from raylign.config import LoopConfig, PromptsConfig
@@ -60,11 +61,12 @@ def plain(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict[s
     engine = LLM(model=resolve_model(config.model), **stage.engine_settings(config))
     parameters = SamplingParams(**sampling_parameters(config.sample), ignore_eos=True)
     engine.chat([prompt.messages for prompt in warm], parameters, use_tqdm=False)  # type: ignore[arg-type]
-    began = time.monotonic()
+    began, spent = time.monotonic(), processor_seconds()
     outputs = engine.chat([prompt.messages for prompt in timed], parameters, use_tqdm=False)  # type: ignore[arg-type]
     seconds = time.monotonic() - began
     return {
         "seconds": seconds,
+        **spent_since(spent),
         "tokens": sum(len(output.outputs[0].token_ids) for output in outputs),
         "prompt_tokens": sum(len(output.prompt_token_ids or ()) for output in outputs),
         "answers": len(outputs),
@@ -92,19 +94,38 @@ def raylign(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict
         dataset = dataset.map_batches(gate, batch_size=None, batch_format="pyarrow", num_cpus=0.01)
         dataset = stage.processor(config, model, sampling_parameters(config.sample) | {"ignore_eos": True})(dataset)
         outputs: list[dict[str, Any]] = []
+        spent = processor_seconds()
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             outputs += batch.to_pylist()
             if not opened.exists() and len(outputs) >= len(warm):
-                began = time.monotonic()
+                began, spent = time.monotonic(), processor_seconds()
                 opened.touch()
         seconds += time.monotonic() - began
+        shares = spent_since(spent)
     outputs = [output for output in outputs if output["prompt_json"] not in first]
     return {
         "seconds": seconds,
+        **shares,
         "tokens": sum(output["num_generated_tokens"] for output in outputs),
         "prompt_tokens": sum(output["num_input_tokens"] for output in outputs),
         "answers": sum(not output["__inference_error__"] for output in outputs),
     }
+
+
+def processor_seconds() -> tuple[float, float]:
+    """Processor seconds of vLLM's worker, which does all arithmetic, and of the whole machine."""
+    worker = 0.0
+    for process in psutil.process_iter(["cmdline", "cpu_times"]):
+        if "VLLM::Worker" in " ".join(process.info["cmdline"] or []):
+            worker += process.info["cpu_times"].user + process.info["cpu_times"].system
+    times = psutil.cpu_times()
+    return worker, times.user + times.nice + times.system + times.softirq
+
+
+def spent_since(before: tuple[float, float]) -> dict[str, float]:
+    """What the worker, and what everything beside it, has used since."""
+    worker, everything = (now - then for now, then in zip(processor_seconds(), before, strict=True))
+    return {"worker_cpu_seconds": worker, "other_cpu_seconds": everything - worker}
 
 
 SIDES = {"vllm.LLM.chat": plain, "raylign": raylign}
