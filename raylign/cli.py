@@ -21,11 +21,15 @@ from raylign.screen import Screen
 from raylign.session import ray_session
 from raylign.summary import in_words
 
+_NOT_PROMOTED = 3
 _STOPPED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sub-command; returns the exit code: 0 done, 1 a fault of raylign's own, 2 mend the input, 130 stopped."""
+    """Run one sub-command; returns the exit code.
+
+    0 done, 1 a fault of raylign's own, 2 mend the input, 3 not promoted (`promote --require`), 130 stopped.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:  # told by the sub-command, whose usage is the one that helps
@@ -33,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.arguments = arguments
     interrupt.install()
     try:
-        command: Callable[[argparse.Namespace], None] = options.command
-        command(options)
+        command: Callable[[argparse.Namespace], int | None] = options.command
+        return command(options) or 0
     except KeyboardInterrupt:
         print("raylign: stopped; the same command goes on from here", file=sys.stderr)
         return _STOPPED
@@ -45,7 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         print(f"raylign: error: {' '.join(str(known).split())}", file=sys.stderr)
         return known.exit_code
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"raylign {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command, parser=sub)
         return sub
@@ -102,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = add("serve", _serve, "serve base and aligned model of a run behind one OpenAI-compatible endpoint")
     serve.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="folder of a finished run")
     serve.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. serve.port=9000")
+    promote = add("promote", _promote, "decide by evaluated suites whether the aligned model takes the base's place")
+    promote.add_argument("--run", type=Path, required=True, metavar="DIR", help="folder of an evaluated run")
+    promote.add_argument("--require", action="store_true", help="exit with code 3 unless the model is promoted")
+    promote.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. promote.metric=ifeval.prompt_strict")
     report = add("report", _report, "write report.html of a run folder anew")
     report.add_argument("run", type=Path, metavar="DIR", help="run folder")
     add("model", _model, "unpack the bundled model into the cache directory and print its folder")
@@ -187,7 +194,7 @@ def _config_beside(options: argparse.Namespace) -> LoopConfig:
             f"--config {options.config} beside --suite, and {options.out} has a configuration of its own",
             "leave --config out; evaluate.*, serve.* and cluster.* may be given as key=value",
         )
-    return _config_of(options.out, options.overrides, f"--out {options.out}", ("evaluate.", "serve.", "cluster."))
+    return _config_of(options.out, f"--out {options.out}", options.overrides, ("evaluate", "serve", "cluster"))
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -247,21 +254,31 @@ def _has_output(out: Path) -> bool:
 
 def _serve(options: argparse.Namespace) -> None:
     run: Path = options.run
-    config = _config_of(run, options.overrides, f"--from {run}", ("serve.", "cluster."))
+    config = _config_of(run, f"--from {run}", options.overrides, ("serve", "cluster"))
     preflight_serving(config)
     from raylign.serve.stage import serve_run
 
     serve_run(config, run, Screen())
 
 
-def _config_of(run: Path, overrides: list[str], named: str, sections: tuple[str, ...]) -> LoopConfig:
-    """A run's configuration, of which these sections may be overridden."""
+def _promote(options: argparse.Namespace) -> int:
+    run: Path = options.run
+    config = _config_of(run, f"--run {run}", options.overrides, ("promote",))
+    from raylign.promote.stage import run_promote
+
+    verdict, lines = run_promote(config, run)
+    print("\n".join(lines))
+    return _NOT_PROMOTED if options.require and verdict != "promoted" else 0
+
+
+def _config_of(run: Path, named: str, overrides: list[str], sections: Sequence[str]) -> LoopConfig:
+    """The configuration of a run in which only these sections may be changed."""
     _require_run(run, named)
     for override in overrides:
-        if not override.startswith(sections):
+        if override.partition(".")[0] not in sections:
             raise ConfigError(
                 f"override {override!r} cannot change a finished run",
-                f"only {', '.join(f'{section}*' for section in sections)} may be given",
+                f"only {' and '.join(f'{section}.*' for section in sections)} can be set here",
             )
     return load_config(run / "config.yaml", overrides)
 

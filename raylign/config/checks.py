@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from raylign.config.endpoints import check_endpoints, check_evaluate, endpoints
+from raylign.config.guard_bounds import guard_bounds
 from raylign.config.objective import UNPAIRED, parse_objective
 from raylign.config.schema import LoopConfig, PairsConfig, TrainConfig
 from raylign.errors import ConfigError
@@ -30,6 +31,7 @@ def check(config: LoopConfig) -> None:
     _check_source(config)
     _check_train(config)
     _check_serve(config)
+    guard_bounds(config.promote.guards)
 
 
 def _check_fields(section: Any, prefix: str) -> None:

@@ -62,7 +62,7 @@ def difference(old_yaml: str, new_yaml: str) -> list[str]:
     return [
         f"{key}: {old.get(key, missing)} there, {new.get(key, missing)} here"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key, missing) != new.get(key, missing) and key not in operation
+        if old.get(key, missing) != new.get(key, missing) and _longest_known(key, operation) == ""
     ]
 
 
@@ -120,7 +120,7 @@ def _parse_override(override: str) -> dict[str, Any]:
 
 def _merge(config: DictConfig, values: dict[str, Any], source: str) -> DictConfig:
     known = set(known_keys())
-    free = {"sample.engine", "serve.engine"}
+    free = {"sample.engine", "serve.engine", "promote.guards"}
     for key, value in _flatten(values):
         section = _longest_known(key, known)
         if section != key and section not in free:

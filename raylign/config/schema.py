@@ -417,6 +417,24 @@ class EvaluateConfig(EndpointConfig):
 
 
 @dataclass
+class PromoteConfig:
+    """When the aligned model may take its baseline's place: by paired differences, aligned minus base."""
+
+    metric: str | None = field(default=None, metadata=_OPERATION)
+    """The figure that decides, SUITE.METRIC of `evaluate/suites.json`, e.g. ifeval.prompt_strict; required."""
+    bar: float = field(default=0.0, metadata=_OPERATION)
+    """What the gain's lower bound must be above, in the metric's own unit; of a metric that is better when it is lower,
+    the gain is how far it fell."""
+    guards: dict[str, Any] = field(default_factory=dict, metadata=_OPERATION)
+    """SUITE.METRIC to the worst fall that is allowed, or to a band [lowest, highest] for the difference, null for an
+    open end; it must hold at the interval's bad end."""
+    served: bool = field(default=False, metadata=_OPERATION)
+    """After a promotion, upgrade the served model; false writes the decision and leaves what is served."""
+    alias: str = field(default="aligned", metadata=_OPERATION)
+    """Name of the served model that is upgraded."""
+
+
+@dataclass
 class ClusterConfig:
     """Which Ray cluster does the work."""
 
@@ -444,4 +462,5 @@ class LoopConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    promote: PromoteConfig = field(default_factory=PromoteConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)

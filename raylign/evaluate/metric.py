@@ -1,10 +1,10 @@
 """One figure of a suite, row by row, and its summary: each model's score and each difference, with intervals. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raylign.evaluate.statistics import Estimate, mean_difference
+from raylign.evaluate.statistics import Estimate, decides_at, mean_difference, mean_score
 
 
 @dataclass(frozen=True)
@@ -27,36 +27,46 @@ def summarise(metric: Metric, baseline: str, resamples: int, seed: int) -> dict[
 
     Returns:
         `models` has each model's mean over its rows, `difference` each other model's mean minus the baseline's over
-        the rows that both have, paired by row id; both with a 95% interval, or null for what cannot be computed and a
-        `note` that says why.
+        the rows that both have, paired by row id; both with a 95% interval, or null for what cannot be computed. Where
+        there is no interval a difference's `note` says why; where it holds 0, about how many rows would decide.
 
     Raises:
         ValueError: the baseline is none of the metric's models, or a value is not finite.
     """
     if baseline not in metric.values:
         raise ValueError(f"metric {metric.name!r} has no values of the baseline {baseline!r}")
-    models, differences = {}, {}
     base = metric.values[baseline]
+    models, differences = {}, {}
     for model, values in metric.values.items():
-        rows = list(values)
-        score = mean_difference([0.0] * len(rows), list(values.values()), resamples=resamples, seed=seed)
-        models[model] = _shown(score, len(rows))
+        score = mean_score(list(values.values()), clusters_N=_clusters(metric, values), resamples=resamples, seed=seed)
+        models[model] = _shown(score, len(values), score.reason)
         if model != baseline:
             shared = [row for row in base if row in values]
             found = mean_difference(
-                [base[row] for row in shared], [values[row] for row in shared], resamples=resamples, seed=seed
+                [base[row] for row in shared],
+                [values[row] for row in shared],
+                clusters_N=_clusters(metric, shared),
+                resamples=resamples,
+                seed=seed,
             )
-            differences[model] = _shown(found, len(shared))
+            differences[model] = _shown(found, len(shared), found.reason or decides_at(found, len(shared)))
+    rows = {row for values in metric.values.values() for row in values}
+    clusters = _clusters(metric, rows)
     return {
         "higher_is_better": metric.higher_is_better,
         "models": models,
         "difference": differences,
-        "clusters": None if metric.clusters is None else len(set(metric.clusters.values())),
+        "clusters": None if clusters is None else len(set(clusters)),
     }
 
 
-def _shown(estimate: Estimate, rows: int) -> dict[str, Any]:
-    shown: dict[str, Any] = {"value": estimate.value, "ci95": estimate.interval, "rows": rows}
-    if estimate.reason:
-        shown["note"] = estimate.reason
-    return shown
+def _clusters(metric: Metric, rows: Iterable[str]) -> list[tuple[str, str]] | None:
+    """What each row shares a source with, itself where nothing is said of it."""
+    if metric.clusters is None:
+        return None
+    clusters = metric.clusters
+    return [("cluster", clusters[row]) if row in clusters else ("row", row) for row in rows]
+
+
+def _shown(estimate: Estimate, rows: int, note: str) -> dict[str, Any]:
+    return {"value": estimate.value, "ci95": estimate.interval, "rows": rows} | ({"note": note} if note else {})

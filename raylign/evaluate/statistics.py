@@ -1,16 +1,24 @@
-"""Intervals: a paired bootstrap over prompts, Wilson's for a share. Pure numpy; the seed is an argument.
+"""Scores and paired differences with 95% intervals, over prompts or clusters of them. Pure; the seed is an argument.
 
-Both models answer the same prompts, so a resample draws whole prompts and keeps each prompt's two values
-together: what varies between prompts and is common to both models cancels out. Intervals are percentile
-intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+Both models answer the same prompts, so a resample draws whole prompts and keeps each prompt's two values together: what
+varies between prompts and is common to both models cancels out. Where prompts share a source, whole clusters are drawn.
+How the intervals are made is said in `raylign.evaluate.intervals`, and how often they hold the truth is measured by
+`tests/benchmarks/coverage.py`.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from raylign.bootstrap import Floats, resampled_sums
+from raylign.bootstrap import Floats
+from raylign.evaluate.intervals import Units, are_grades, bootstrap_interval, graded_interval, units_of
+
+_Z = 1.959963984540054
+"""97.5% point of the standard normal distribution."""
+_Z_POWER = 0.8416212335729143
+"""80% point."""
 
 
 @dataclass(frozen=True)
@@ -28,50 +36,75 @@ class Estimate:
         return None if self.low is None or self.high is None else [self.low, self.high]
 
 
-def relative_change(
-    base_N: Sequence[float], aligned_N: Sequence[float], *, resamples: int, seed: int, confidence: float = 0.95
+def mean_score(
+    values_N: Sequence[float], *, resamples: int, seed: int, clusters_N: Sequence[Hashable] | None = None
 ) -> Estimate:
-    """Change of the total in percent, 100 · (Σ aligned − Σ base) / Σ base, with its interval.
+    """The mean of a model's values with its interval; for values of 0 and 1, rows apart, Wilson's interval of a share.
+
+    Args:
+        clusters_N: what each row shares a source with; None where each row stands for itself.
+
+    Raises:
+        ValueError: a value is not finite, or there are not as many clusters as values.
+    """
+    values, _ = _paired(values_N, values_N)
+    if values.size == 0:
+        return Estimate(None, reason="there are no rows")
+    units = units_of(values, None, clusters_N)
+    if units.are_rows and np.isin(values, (0.0, 1.0)).all():
+        low, high = wilson_interval(float(values.sum()), values.size) or (0.0, 1.0)
+        return Estimate(float(values.mean()), low, high)
+    ends = (0.0, 1.0) if are_grades(values) else None
+    return _estimate(float(values.mean()), units, ends, resamples, seed)
+
+
+def mean_difference(
+    base_N: Sequence[float],
+    aligned_N: Sequence[float],
+    *,
+    resamples: int,
+    seed: int,
+    clusters_N: Sequence[Hashable] | None = None,
+) -> Estimate:
+    """Mean of aligned − base over N prompts, in the values' own unit, with its interval.
 
     Args:
         base_N: the base model's value for each of N prompts.
         aligned_N: the aligned model's values, in the same order of prompts.
         resamples: number of bootstrap resamples.
+        clusters_N: what each prompt shares a source with; None where each stands for itself.
 
     Raises:
-        ValueError: the two differ in length, or a value is not finite.
+        ValueError: the lists differ in length, or a value is not finite.
+    """
+    base, aligned = _paired(base_N, aligned_N)
+    if base.size == 0:
+        return Estimate(None, reason="there are no prompts")
+    difference = aligned - base
+    ends = _ends(base) if are_grades(base, aligned) else None
+    return _estimate(float(difference.mean()), units_of(difference, None, clusters_N), ends, resamples, seed)
+
+
+def relative_change(
+    base_N: Sequence[float],
+    aligned_N: Sequence[float],
+    *,
+    resamples: int,
+    seed: int,
+    clusters_N: Sequence[Hashable] | None = None,
+) -> Estimate:
+    """Change of the total in percent, 100 · (Σ aligned − Σ base) / Σ base, with its interval.
+
+    Args and Raises: as for `mean_difference`.
     """
     base, aligned = _paired(base_N, aligned_N)
     if base.size == 0:
         return Estimate(None, reason="there are no prompts")
     if base.sum() == 0:
         return Estimate(None, reason="the base values sum to zero")
-    value = _percent(base.sum(), aligned.sum())
-    if base.size == 1:
-        return Estimate(value, reason="one prompt gives no interval")
-    totals = resampled_sums(np.stack([base, aligned]), resamples, seed)
-    if np.any(totals[0] == 0):
-        return Estimate(value, reason="the base values of some resamples sum to zero")
-    return _with_interval(value, 100.0 * (totals[1] - totals[0]) / totals[0], confidence)
-
-
-def mean_difference(
-    base_N: Sequence[float], aligned_N: Sequence[float], *, resamples: int, seed: int, confidence: float = 0.95
-) -> Estimate:
-    """Mean of aligned − base over N prompts, in the values' own unit, with its interval.
-
-    Raises:
-        ValueError: the two differ in length, or a value is not finite.
-    """
-    base, aligned = _paired(base_N, aligned_N)
-    if base.size == 0:
-        return Estimate(None, reason="there are no prompts")
-    difference = aligned - base
-    value = float(difference.mean())
-    if base.size == 1:
-        return Estimate(value, reason="one prompt gives no interval")
-    totals = resampled_sums(difference[np.newaxis, :], resamples, seed)
-    return _with_interval(value, totals[0] / base.size, confidence)
+    value = float(100.0 * (aligned.sum() - base.sum()) / base.sum())
+    units = units_of(100.0 * (aligned - base), base, clusters_N)
+    return _estimate(value, units, None, resamples, seed)
 
 
 def wilson_interval(hits: float, count: int) -> list[float] | None:
@@ -82,12 +115,59 @@ def wilson_interval(hits: float, count: int) -> list[float] | None:
     """
     if count == 0:
         return None
-    z = 1.959963984540054  # 97.5% point of the standard normal distribution
     share = hits / count
-    centre = share + z**2 / (2 * count)
-    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    scale = 1 + z**2 / count
+    centre = share + _Z**2 / (2 * count)
+    half = _Z * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
+    scale = 1 + _Z**2 / count
     return [max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))]
+
+
+def rows_to_decide(distance: float, interval: Sequence[float], rows: int) -> int | None:
+    """About how many rows would tell a difference from what it is compared with, four times in five.
+
+    n = ((z₀.₉₇₅ + z₀.₈) · σ / δ)², the sample size for a paired comparison of means at 95% confidence and 80% power
+    (Miller, Adding Error Bars to Evals, arXiv 2411.00640, the section on power analysis), with the distance δ that was
+    found and the spread σ that the interval's half width shows, clustering included. None where the distance is 0.
+
+    Args:
+        distance: from the figure to what it is compared with.
+        interval: the figure's 95% interval.
+        rows: how many rows it is of.
+    """
+    if distance == 0:
+        return None
+    spread = (interval[1] - interval[0]) / 2 / _Z * math.sqrt(rows)
+    return math.ceil(((_Z + _Z_POWER) * spread / distance) ** 2)
+
+
+def decides_at(estimate: Estimate, rows: int, bound: float = 0.0) -> str:
+    """A note where the interval holds `bound`, so that nothing is decided: about how many rows would; else empty."""
+    interval = estimate.interval
+    if interval is None or estimate.value is None or not interval[0] <= bound <= interval[1]:
+        return ""
+    needed = rows_to_decide(estimate.value - bound, interval, rows)
+    said = f"the interval holds {bound:g}, so {rows} rows do not decide"
+    if needed is None or needed > 1000 * rows:
+        return f"{said}, and at a difference this small no affordable number would"
+    # Two digits, upwards: it is a rule of thumb. At the very edge of the interval the formula may ask for fewer.
+    scale = 10 ** max(0, len(str(needed)) - 2)
+    return f"{said}; at this effect and spread about {max(rows + 1, math.ceil(needed / scale) * scale):,} would"
+
+
+def _estimate(value: float, units: Units, ends: tuple[float, float] | None, resamples: int, seed: int) -> Estimate:
+    if units.count < 2:
+        unit = "prompt" if units.are_rows else "cluster"
+        return Estimate(value, reason=f"one {unit} gives no interval")
+    if ends is not None:
+        return Estimate(value, *graded_interval(units, ends, resamples, seed))
+    found = bootstrap_interval(units, resamples, seed)
+    return Estimate(value, *found) if found else Estimate(value, reason="the base values of some resamples sum to zero")
+
+
+def _ends(base: Floats) -> tuple[float, float]:
+    """How far apart two grades can be; a baseline that is the same by definition, as of a win rate, leaves less."""
+    fixed = float(base[0])
+    return (-fixed, 1.0 - fixed) if 0.0 < fixed < 1.0 and np.ptp(base) == 0 else (-1.0, 1.0)
 
 
 def _paired(base_N: Sequence[float], aligned_N: Sequence[float]) -> tuple[Floats, Floats]:
@@ -97,13 +177,3 @@ def _paired(base_N: Sequence[float], aligned_N: Sequence[float]) -> tuple[Floats
     if not (np.isfinite(base).all() and np.isfinite(aligned).all()):
         raise ValueError("paired values must be finite")
     return base, aligned
-
-
-def _percent(base: float, aligned: float) -> float:
-    return float(100.0 * (aligned - base) / base)
-
-
-def _with_interval(value: float, resampled: Floats, confidence: float) -> Estimate:
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(resampled, [tail, 1.0 - tail])
-    return Estimate(value, float(low), float(high))

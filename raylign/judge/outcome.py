@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raylign.evaluate.statistics import wilson_interval
+from raylign.evaluate.judging import order_agreement
 from raylign.judge.comparisons import NoComparison, choose_two, drafts_by_prompt
 from raylign.judge.work import Judging
 from raylign.pairs.candidates import Candidates
@@ -65,23 +65,15 @@ def candidates_of(drafts: Iterable[Draft], judgements: Mapping[str, Judgement], 
 
 
 def agreement(judgements: Sequence[Judgement]) -> dict[str, Any]:
-    """How often each verdict was given, and the position bias among prompts with a verdict in both orders.
-
-    `position_bias` is the share of these prompts for which the judge named the same place twice, with a 95% Wilson
-    interval; both are null where there are none.
-    """
+    """How often each verdict was given, and how the judge agrees with itself on prompts judged in both orders."""
     choices = Counter(row.choice for row in judgements if row.status == Reason.OK)
     by_prompt: dict[str, list[str]] = {}
     for row in judgements:
         if row.status == Reason.OK:
             by_prompt.setdefault(row.prompt_id, []).append(row.choice)
-    both = [verdicts for verdicts in by_prompt.values() if len(verdicts) == 2]
-    biased = sum(verdicts in (["first"] * 2, ["second"] * 2) for verdicts in both)
     return {
         "verdicts": {choice: choices[choice] for choice in ("first", "second", "tie")},
-        "judged_twice": len(both),
-        "position_bias": round(biased / len(both), 4) if both else None,
-        "position_bias_ci95": wilson_interval(biased, len(both)) if both else None,
+        **order_agreement((verdicts[0], verdicts[1]) for verdicts in by_prompt.values() if len(verdicts) == 2),
     }
 
 

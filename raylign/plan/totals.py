@@ -8,16 +8,13 @@ known size of all (Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
-from raylign.bootstrap import Floats, resampled_sums
+from raylign.bootstrap import Floats, cautious_interval
 from raylign.evaluate.statistics import wilson_interval
 
 RESAMPLES = 4000
-_TAIL = 0.025
-"""Beyond each end of a 95% interval."""
 _SPREAD_LEFT = 0.5
 """The ratio estimator is used where it leaves at most this share of the variance: with few rows, a smaller gain may
 be chance."""
@@ -106,55 +103,18 @@ def estimate_total(values_n: Sequence[float], sizes_n: Sequence[float], frame: F
 
 
 def interval(total: Total, frame: Frame, seed: int) -> Range:
-    """The total with its interval: of two bootstraps over the sampled rows, at each end the more cautious one.
+    """The total with its interval by `cautious_interval` over the sampled rows.
 
-    Plain percentiles are too narrow for few rows, and more so for skewed ones, as token counts are. Two remedies
-    fail in different places: percentiles further out, where Student's distribution has its tails (Hesterberg, What
-    Teachers Should Know About the Bootstrap, The American Statistician 69, 2015, on the expanded percentile
-    interval), miss the skew; the bootstrap-t (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section
-    12.5) sees it, and knows nothing where most rows are alike. Rows drawn without replacement leave only the others
-    uncertain: √(1 − n/N).
+    Rows drawn without replacement leave only the others uncertain: √(1 − n/N).
     """
     count = total.pulls_n.size
     if count == frame.prompts:
         return Range(total.value, total.value, total.value)
     if count < 2:
         return Range(total.value, total.measured, math.inf)
-    sums = resampled_sums(np.stack([total.pulls_n, total.pulls_n**2]), RESAMPLES, seed)
-    means = sums[0] / count
-    low, high = _expanded(means, count)
-    errors = np.sqrt(np.maximum(sums[1] / count - means**2, 0.0) / (count - 1))
-    known = errors > 0  # a resample of equal rows has no error of its own to measure by
-    if known.any():
-        error = float(total.pulls_n.std(ddof=1)) / math.sqrt(count)
-        far, near = np.quantile(means[known] / errors[known], [1 - _TAIL, _TAIL]) * error
-        low, high = min(low, -float(far)), max(high, -float(near))
+    low, high = cautious_interval(total.pulls_n, np.ones(count), RESAMPLES, seed) or (-math.inf, math.inf)
     scale = frame.prompts * math.sqrt(1 - count / frame.prompts)
     return Range(total.value, max(total.measured, total.value + low * scale), total.value + high * scale)
-
-
-def _expanded(means: Floats, count: int) -> tuple[float, float]:
-    tail = widened_tail(count)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def widened_tail(count: int) -> float:
-    """The share of resamples beyond each end of the 95% interval of `count` rows: 2.5% for many, less for few."""
-    reach = student_quantile(1 - _TAIL, count - 1) * math.sqrt(count / (count - 1))
-    return NormalDist().cdf(-reach)
-
-
-def student_quantile(share: float, freedom: int) -> float:
-    """Student's quantile by its expansion about the normal one (Abramowitz and Stegun, 1964, 26.7.5)."""
-    z = NormalDist().inv_cdf(share)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + math.fsum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
 def count_interval(counts_n: Sequence[int], frame: Frame, seed: int) -> Range:

@@ -4,15 +4,21 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from raylign.evaluate.statistics import mean_difference, relative_change, wilson_interval
+from raylign.bootstrap import resampled_counts, resampled_ratios
+from raylign.evaluate.statistics import (
+    Estimate,
+    decides_at,
+    mean_difference,
+    mean_score,
+    relative_change,
+    rows_to_decide,
+    wilson_interval,
+)
 
 BASE = [120.0, 80.0, 150.0, 95.0, 60.0]
 ALIGNED = [60.0, 75.0, 70.0, 50.0, 66.0]
-
-
-def every_resample(count: int) -> list[tuple[int, ...]]:
-    return list(itertools.product(range(count), repeat=count))
 
 
 def test_change_by_hand() -> None:
@@ -20,22 +26,143 @@ def test_change_by_hand() -> None:
     assert relative_change(BASE, ALIGNED, resamples=100, seed=0).value == pytest.approx(-36.4356, abs=1e-4)
 
 
+def reference(values: list[float], method: str) -> list[float]:
+    """scipy's bootstrap interval of the mean, of resamples of its own."""
+    found = stats.bootstrap(
+        (np.array(values),), np.mean, method=method, n_resamples=20_000, rng=np.random.default_rng(1), batch=2000
+    )
+    return [float(found.confidence_interval.low), float(found.confidence_interval.high)]
+
+
+def test_percentiles_equal_those_of_scipy_on_the_same_resamples() -> None:
+    """scipy.stats.bootstrap computes the mean of every resample; fed ours, it must find the same percentiles."""
+    values = np.random.default_rng(8).gamma(2.0, 50.0, 30)
+    ratios, errors = resampled_ratios(values, np.ones(30), 999, seed=5) or (np.array([]), np.array([]))
+    drawn = np.concatenate([counts for counts in resampled_counts(30, 999, seed=5)])
+    resamples = np.array([np.repeat(values, counts.astype(int)) for counts in drawn])
+    assert ratios == pytest.approx(resamples.mean(axis=1), rel=1e-12)
+    assert errors == pytest.approx(stats.sem(resamples, axis=1), rel=1e-9)
+    given = iter(resamples)
+
+    class Ours(np.random.Generator):
+        """Draws the very rows of our resamples."""
+
+        def integers(self, *arguments: object, **named: object) -> np.ndarray:
+            order = {value: place for place, value in enumerate(values)}
+            return np.array([[order[value] for value in next(given)] for _ in range(999)])
+
+    found = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=999, batch=999, rng=Ours(np.random.PCG64(0))
+    ).confidence_interval
+    assert np.quantile(ratios, [0.025, 0.975]) == pytest.approx([found.low, found.high], rel=1e-6)
+
+
+def test_the_bootstrap_t_part_equals_a_reference_of_a_skewed_mean() -> None:
+    """Above, the interval of skewed values ends where the bootstrap-t does, which is computed here row by row."""
+    values = np.random.default_rng(4).lognormal(0.0, 1.0, 25)
+    found = mean_score(values.tolist(), resamples=4000, seed=3)
+    drawn = np.concatenate([counts for counts in resampled_counts(25, 4000, seed=3)])
+    resamples = np.array([np.repeat(values, counts.astype(int)) for counts in drawn])
+    spread = resamples.std(axis=1, ddof=1) / 5
+    ratios = (resamples.mean(axis=1) - values.mean()) / spread
+    own = values.std(ddof=1) / 5
+    assert found.high == pytest.approx(values.mean() - np.quantile(ratios, 0.025) * own, rel=1e-6)
+
+
+def test_for_many_rows_the_interval_is_scipys() -> None:
+    values = np.random.default_rng(9).gamma(4.0, 30.0, 800).tolist()
+    found = mean_score(values, resamples=20_000, seed=1)
+    half = ((found.high or 0.0) - (found.low or 0.0)) / 2
+    assert found.interval == pytest.approx(reference(values, "BCa"), abs=0.08 * half)
+
+
 def test_change_interval_equals_the_exact_bootstrap() -> None:
-    """All 5⁵ = 3,125 resamples enumerated give the distribution that random ones approach."""
+    """All 5⁵ = 3,125 resamples of five prompts, enumerated: the interval reaches at least as far as their percentiles
+    do where few rows put them, Φ(−2.776 · √(5/4)) = 0.096% from either end.
+    """
     exact = []
-    for draw in every_resample(5):
+    for draw in itertools.product(range(5), repeat=5):
         base = sum(BASE[index] for index in draw)
         exact.append(100.0 * (sum(ALIGNED[index] for index in draw) - base) / base)
     found = relative_change(BASE, ALIGNED, resamples=200_000, seed=1)
-    assert found.interval == pytest.approx(np.percentile(exact, [2.5, 97.5]), abs=0.3)
+    low, high = np.percentile(exact, [0.096, 99.904])
+    assert found.interval is not None
+    assert found.interval[0] <= low + 0.5
+    assert found.interval[1] >= high - 0.5
 
 
-def test_mean_difference_interval_equals_the_exact_bootstrap() -> None:
-    differences = [one - other for one, other in zip(ALIGNED, BASE, strict=True)]
-    exact = [sum(differences[index] for index in draw) / 5 for draw in every_resample(5)]
-    found = mean_difference(BASE, ALIGNED, resamples=200_000, seed=2)
-    assert found.value == pytest.approx(-36.8)
-    assert found.interval == pytest.approx(np.percentile(exact, [2.5, 97.5]), abs=0.5)
+def test_shares_that_differ_on_no_prompt_still_have_an_interval() -> None:
+    """Twenty equal outcomes do not prove equality: 0 ± z·√(2/22/22) = ±0.126 by Bonett and Price, here with Student's
+    tails about ±0.14."""
+    found = mean_difference([1.0] * 20, [1.0] * 20, resamples=4000, seed=0)
+    assert found.value == 0
+    assert found.interval == pytest.approx([-0.13, 0.13], abs=0.03)
+
+
+def test_paired_shares_are_close_to_bonett_and_price() -> None:
+    """60 prompts, 12 won and 5 lost: p₁₂ = 13/62, p₂₁ = 6/62; difference 0.1129 ± 1.96·√((0.3065 − 0.0127)/62)."""
+    base = [0.0] * 12 + [1.0] * 5 + [1.0] * 43
+    aligned = [1.0] * 12 + [0.0] * 5 + [1.0] * 43
+    found = mean_difference(base, aligned, resamples=20_000, seed=0)
+    assert found.value == pytest.approx(7 / 60)
+    assert found.interval == pytest.approx([-0.0220, 0.2478], abs=0.012)
+
+
+def test_a_win_rate_over_a_fixed_half_cannot_leave_its_ends() -> None:
+    found = mean_difference([0.5] * 12, [1.0] * 12, resamples=2000, seed=0)
+    assert (found.value, found.high) == (0.5, 0.5)
+    assert found.low is not None
+    assert 0.2 < found.low < 0.5
+
+
+def test_rows_of_one_source_count_as_one() -> None:
+    """Forty copies of ten rows say what ten rows say: as clusters their interval is that of the ten, nearly."""
+    values = np.random.default_rng(2).normal(1.0, 1.0, 10)
+    copies, sources = np.repeat(values, 40).tolist(), np.repeat(np.arange(10), 40).tolist()
+    ten = mean_score(values.tolist(), resamples=4000, seed=0)
+    clustered = mean_score(copies, clusters_N=sources, resamples=4000, seed=0)
+    blind = mean_score(copies, resamples=4000, seed=0)
+    assert clustered.interval == pytest.approx(ten.interval, rel=1e-6)
+    assert ten.high is not None
+    assert ten.low is not None
+    assert blind.high is not None
+    assert blind.low is not None
+    assert blind.high - blind.low < 0.3 * (ten.high - ten.low)
+
+
+def test_a_share_that_no_cluster_reaches_is_as_uncertain_as_its_clusters_are_few() -> None:
+    few = mean_score([0.0] * 100, clusters_N=[row // 20 for row in range(100)], resamples=4000, seed=0)
+    many = mean_score([0.0] * 100, clusters_N=[row // 2 for row in range(100)], resamples=4000, seed=0)
+    assert few.high is not None
+    assert many.high is not None
+    assert few.high > 2 * many.high > 0
+
+
+def test_as_many_clusters_as_values_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="3 clusters for 2 values"):
+        mean_score([1.0, 2.0], clusters_N=["a", "b", "c"], resamples=100, seed=0)
+
+
+def test_the_rows_that_would_decide_by_the_textbook() -> None:
+    """σ = 10, δ = 2 at 95% and 80%: ((1.95996 + 0.84162) · 10 / 2)² = 196.2. Of 100 rows the interval is 2 ± 1.96."""
+    half = 1.959963984540054 * 10 / 10
+    assert rows_to_decide(2.0, [2 - half, 2 + half], 100) == 197
+    assert rows_to_decide(0.0, [-1.0, 1.0], 100) is None
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (Estimate(0.02, -0.01, 0.05), "about 190 would"),
+        (Estimate(0.0, -0.05, 0.05), "no affordable number"),
+        (Estimate(0.05, 0.01, 0.09), ""),
+        (Estimate(0.05, reason="one prompt gives no interval"), ""),
+    ],
+)
+def test_an_interval_that_decides_nothing_says_about_how_many_rows_would(estimate: Estimate, words: str) -> None:
+    """0.02 ± 0.03 of 40 rows: (2.8016 / 1.95996 · 0.03 / 0.02)² · 40 = 183.9, said with two digits, upwards: 190."""
+    said = decides_at(estimate, 40 if words.startswith("about") else 100)
+    assert (words in said) if words else said == ""
 
 
 def test_interval_of_many_prompts_nears_the_delta_method() -> None:
