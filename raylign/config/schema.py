@@ -382,6 +382,18 @@ class PairwiseConfig:
 
 
 @dataclass
+class MixevalConfig:
+    """The suites `mixeval` and `mixeval_hard`: questions of many benchmarks (arXiv 2406.06565)."""
+
+    path: str | None = None
+    """A version's folder of MixEval's published data, such as mixeval-2024-08-11; required by the suites."""
+    multiple_choice: str = field(default="rule", metadata={"allowed": ("rule", "model")})
+    """What reads the choice out of an answer: rules, or the judge."""
+    free_form: str = field(default="model", metadata={"allowed": ("rule", "model")})
+    """What scores a free-form answer against its targets: the judge, as MixEval does, or rules (the same words)."""
+
+
+@dataclass
 class CustomConfig:
     """The suite `custom`: prompts of your own, each with what its answer is scored by."""
 
@@ -413,6 +425,7 @@ class EvaluateConfig(EndpointConfig):
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     ifeval: IfevalConfig = field(default_factory=IfevalConfig)
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
+    mixeval: MixevalConfig = field(default_factory=MixevalConfig)
     custom: CustomConfig = field(default_factory=CustomConfig)
 
 

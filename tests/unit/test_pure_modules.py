@@ -37,7 +37,7 @@ WITHOUT_TORCH = [
     *(f"raylign.evaluate.{name}" for name in ("statistics", "guards", "rows", "compare", "ifeval.suite")),
     *(f"raylign.evaluate.{name}" for name in ("intervals", "metric", "length_controlled", "judging")),
     *(f"raylign.evaluate.{name}" for name in ("answering", "results", "suites.suite", "suites.readings")),
-    *(f"raylign.evaluate.suites.{name}" for name in ("registry", "ifeval", "custom", "heldout")),
+    *(f"raylign.evaluate.suites.{name}" for name in ("registry", "ifeval", "pairwise", "custom", "heldout")),
     *(f"raylign.evaluate.suites.{name}" for name in ("custom_rows", "custom_scoring")),
     *(
         f"raylign.report.{name}"

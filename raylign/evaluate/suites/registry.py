@@ -19,6 +19,9 @@ SUITES = {
     "custom": "raylign.evaluate.suites.custom:Custom",
     "heldout": "raylign.evaluate.suites.heldout:Heldout",
     "ifeval": "raylign.evaluate.suites.ifeval:Ifeval",
+    "mixeval": "raylign.evaluate.suites.mixeval.suite:Mixeval",
+    "mixeval_hard": "raylign.evaluate.suites.mixeval.suite:MixevalHard",
+    "pairwise": "raylign.evaluate.suites.pairwise:Pairwise",
 }
 
 
