@@ -1,6 +1,7 @@
 """Compare base and aligned model as a Ray job.
 
 ray job submit --working-dir . -- python jobs/evaluate.py --config jobs/conf/llama3_8b.yaml --out DIR key=value
+ray job submit --working-dir . -- python jobs/evaluate.py --out DIR --suite ifeval evaluate.ifeval.path=FILE
 """
 
 import sys

@@ -214,7 +214,7 @@ def _config_beside(options: argparse.Namespace) -> LoopConfig:
             f"--config {options.config} beside --suite, and {options.out} has a configuration of its own",
             "leave --config out; evaluate.*, serve.* and cluster.* may be given as key=value",
         )
-    return _config_of(options.out, options.overrides, f"--out {options.out}", ("evaluate.", "serve.", "cluster."))
+    return _config_of(options.out, f"--out {options.out}", options.overrides, ("evaluate", "serve", "cluster"))
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -276,7 +276,7 @@ def _serve(options: argparse.Namespace) -> None:
     from raylign.serve.sources import named_models
 
     runs: list[Path] = options.runs
-    configs = [_config_of(run, options.overrides, f"--from {run}", ("serve.", "cluster.")) for run in runs]
+    configs = [_config_of(run, f"--from {run}", options.overrides, ("serve", "cluster")) for run in runs]
     config = configs[0] if configs else load_config(None, options.overrides)
     named = named_models(list(zip(runs, configs, strict=True)), options.models)
     preflight_serving(config, named)
@@ -312,22 +312,23 @@ def _serve_upgrade(options: argparse.Namespace) -> None:
 
 def _promote(options: argparse.Namespace) -> int:
     run: Path = options.run
-    config = _config_of(run, options.overrides, f"--run {run}", ("promote.",))
+    config = _config_of(run, f"--run {run}", options.overrides, ("promote",))
     from raylign.promote.stage import run_promote
+
 
     verdict, lines = run_promote(config, run)
     print("\n".join(lines))
     return _NOT_PROMOTED if options.require and verdict != "promoted" else 0
 
 
-def _config_of(run: Path, overrides: list[str], named: str, sections: tuple[str, ...]) -> LoopConfig:
-    """A run's configuration, of which these sections may be overridden."""
+def _config_of(run: Path, named: str, overrides: list[str], sections: Sequence[str]) -> LoopConfig:
+    """The configuration of a run in which only these sections may be changed."""
     _require_run(run, named)
     for override in overrides:
-        if not override.startswith(sections):
+        if override.partition(".")[0] not in sections:
             raise ConfigError(
                 f"override {override!r} cannot change a finished run",
-                f"only {', '.join(f'{section}*' for section in sections)} may be given",
+                f"only {' and '.join(f'{section}.*' for section in sections)} can be set here",
             )
     return load_config(run / "config.yaml", overrides)
 

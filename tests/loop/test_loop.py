@@ -173,6 +173,39 @@ def test_another_configuration_is_refused(installed: Path, loop_run: tuple[Path,
     assert "train.beta: 0.3 there, 0.2 here" in error
 
 
+def test_suites_run_on_the_finished_run_and_change_nothing_else_in_it(
+    installed: Path, loop_run: tuple[Path, str], summary: dict[str, Any]
+) -> None:
+    """Both models are served again and judged by the base model; its verdicts need not be readable, but are counted."""
+    out, own = loop_run[0], loop_run[0].parent / "own.jsonl"
+    own.write_text('{"prompt": "What is 2 plus 3?", "regex": "5|five"}\n{"prompt": "Say yes.", "exact": "yes"}\n')
+    config, done = (out / "config.yaml").read_text(), json.loads((out / "evaluate" / "done.json").read_text())
+    suites = [word for name in ("custom", "pairwise", "heldout") for word in ("--suite", name)]
+    settings = [f"evaluate.custom.path={own}", "evaluate.judge.model=base", "evaluate.prompts=3"]
+    command = [sys.executable, "-m", "raylign.cli", "evaluate", "--out", str(out), *suites, *settings]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    environment["PYTHONPATH"] = str(installed)
+    process = subprocess.Popen(
+        [*command, "evaluate.judge.max_tokens=48"],
+        cwd=out.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    code, printed, error = finish(process, 400)
+    assert code == 0, printed + error
+    found = json.loads((out / "evaluate" / "suites.json").read_text())["suites"]
+    assert {model: sum(counts.values()) for model, counts in found["custom"]["counts"].items()} == {
+        "base": 2, "aligned": 2,
+    }  # fmt: skip
+    assert sum(found["pairwise"]["judged"]["aligned"]["outcomes"].values()) == 3
+    rewards = found["heldout"]["metrics"]
+    trained = summary["heldout"]
+    assert rewards["reward_margin"]["models"]["aligned"]["value"] == pytest.approx(trained["reward_margin"], abs=0.25)
+    assert "Likelihood movement to aligned" in (out / "report.html").read_text()
+    assert (out / "config.yaml").read_text() == config
+    after = json.loads((out / "evaluate" / "done.json").read_text())
+    assert {name: after[name] for name in done} == done
+
+
 def test_nothing_of_the_run_is_left_running(loop_run: tuple[Path, str]) -> None:
     import psutil
 

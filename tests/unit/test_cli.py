@@ -196,6 +196,8 @@ def test_a_damaged_bundled_model_is_made_anew(bundled_model: Path, tmp_path: Pat
         (["--suite", "ifevl"], ["did you mean 'ifeval'?"]),
         (["--suite", "ifeval"], ["evaluate.ifeval.path is null"]),
         (["--suite", "ifeval", "evaluate.ifeval.path=/no/such.jsonl"], ["/no/such.jsonl cannot be read"]),
+        (["--suite", "pairwise"], ["needs a judge"]),
+        (["--suite", "pairwise", "evaluate.judge.model=judge"], ["holds no held-out prompts"]),
         (["--suite", "custom", "evaluate.custom.path={own}"], ["base_url", "does not answer"]),
         (["--suite", "custom", "evaluate.custom.path={bad}"], ["bad.jsonl:1: it is scored by nothing"]),
     ],

@@ -101,9 +101,10 @@ class Mine:
     ("name", "named"),
     [
         ("ifevl", "did you mean 'ifeval'?"),
-        ("mmlu", "allowed: custom, heldout, ifeval"),
+        ("mmlu", "allowed: custom, heldout, ifeval, mixeval, mixeval_hard, pairwise"),
         ("no_such_module:Suite", "cannot be imported"),
         ("raylign.evaluate.suites.ifeval:Nothing", "cannot be imported"),
+        ("pairwise", "needs a judge, and evaluate.judge.model is null"),
         ("ifeval", "evaluate.ifeval.path is null"),
         (f"{__name__}:Mine", "calls itself 'answers'"),
     ],

@@ -39,7 +39,7 @@ WITHOUT_TORCH = [
     *(f"raylign.evaluate.{name}" for name in ("decision", "suites.mixeval.suite")),
     "raylign.promote.evidence",
     *(f"raylign.evaluate.{name}" for name in ("answering", "results", "suites.suite", "suites.readings")),
-    *(f"raylign.evaluate.suites.{name}" for name in ("registry", "ifeval", "custom", "heldout")),
+    *(f"raylign.evaluate.suites.{name}" for name in ("registry", "ifeval", "pairwise", "custom", "heldout")),
     *(f"raylign.evaluate.suites.{name}" for name in ("custom_rows", "custom_scoring")),
     *(
         f"raylign.report.{name}"

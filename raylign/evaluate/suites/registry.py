@@ -21,6 +21,7 @@ SUITES = {
     "ifeval": "raylign.evaluate.suites.ifeval:Ifeval",
     "mixeval": "raylign.evaluate.suites.mixeval.suite:Mixeval",
     "mixeval_hard": "raylign.evaluate.suites.mixeval.suite:MixevalHard",
+    "pairwise": "raylign.evaluate.suites.pairwise:Pairwise",
 }
 
 
