@@ -48,8 +48,6 @@ def _free(prompt: str, target: list[str], benchmark: str, context: str | None = 
     }
 
 
-def _choice(
-    prompt: str, options: list[str], target: int, benchmark: str, context: str | None = None
-) -> dict[str, Any]:
+def _choice(prompt: str, options: list[str], target: int, benchmark: str, context: str | None = None) -> dict[str, Any]:
     found = _free(prompt, [], benchmark, context)
     return found | {"problem_type": "multiple-choice", "options": options, "target": [target]}

@@ -134,5 +134,5 @@ def test_a_bound_of_another_form_is_refused_with_both_forms(bound: Any) -> None:
 
 
 def test_a_guard_must_name_suite_and_metric() -> None:
-    with pytest.raises(ConfigError, match="SUITE.METRIC"):
+    with pytest.raises(ConfigError, match=r"SUITE\.METRIC"):
         guard_bounds({"passed": 0.1})

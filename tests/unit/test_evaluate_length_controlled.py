@@ -61,9 +61,7 @@ def test_a_model_that_wins_by_length_alone_has_no_advantage_at_equal_lengths() -
     generator = np.random.default_rng(0)
     difference = generator.normal(120.0, 100.0, 3000)
     preference = generator.binomial(1, 1 / (1 + np.exp(-2 * np.tanh(difference / 100.0)))).astype(float)
-    found = length_controlled(
-        preference.tolist(), (300 + difference).tolist(), [300.0] * 3000, resamples=200, seed=0
-    )
+    found = length_controlled(preference.tolist(), (300 + difference).tolist(), [300.0] * 3000, resamples=200, seed=0)
     assert preference.mean() > 0.7
     assert found.win_rate.value == pytest.approx(0.5, abs=0.04)
     assert found.length_effect is not None
@@ -93,9 +91,7 @@ def test_a_side_that_always_wins_is_finite_with_wilsons_interval(side: float) ->
 
 def test_lengths_that_separate_the_preferences_are_said_to() -> None:
     difference = [float(value) for value in range(-10, 11) if value]
-    found = length_controlled(
-        [float(value > 0) for value in difference], difference, [0.0] * 20, resamples=500, seed=0
-    )
+    found = length_controlled([float(value > 0) for value in difference], difference, [0.0] * 20, resamples=500, seed=0)
     assert found.win_rate.value == pytest.approx(0.5, abs=0.01)
     assert all(np.isfinite(found.win_rate.interval or [np.nan]))
     assert "separate" in found.note

@@ -38,7 +38,7 @@ def test_percentiles_equal_those_of_scipy_on_the_same_resamples() -> None:
     """scipy.stats.bootstrap computes the mean of every resample; fed ours, it must find the same percentiles."""
     values = np.random.default_rng(8).gamma(2.0, 50.0, 30)
     ratios, errors = resampled_ratios(values, np.ones(30), 999, seed=5) or (np.array([]), np.array([]))
-    drawn = np.concatenate([counts for counts in resampled_counts(30, 999, seed=5)])
+    drawn = np.concatenate(list(resampled_counts(30, 999, seed=5)))
     resamples = np.array([np.repeat(values, counts.astype(int)) for counts in drawn])
     assert ratios == pytest.approx(resamples.mean(axis=1), rel=1e-12)
     assert errors == pytest.approx(stats.sem(resamples, axis=1), rel=1e-9)
@@ -61,7 +61,7 @@ def test_the_bootstrap_t_part_equals_a_reference_of_a_skewed_mean() -> None:
     """Above, the interval of skewed values ends where the bootstrap-t does, which is computed here row by row."""
     values = np.random.default_rng(4).lognormal(0.0, 1.0, 25)
     found = mean_score(values.tolist(), resamples=4000, seed=3)
-    drawn = np.concatenate([counts for counts in resampled_counts(25, 4000, seed=3)])
+    drawn = np.concatenate(list(resampled_counts(25, 4000, seed=3)))
     resamples = np.array([np.repeat(values, counts.astype(int)) for counts in drawn])
     spread = resamples.std(axis=1, ddof=1) / 5
     ratios = (resamples.mean(axis=1) - values.mean()) / spread

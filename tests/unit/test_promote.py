@@ -69,9 +69,7 @@ def test_a_promotion_is_written_with_its_evidence(run: Path, capsys: pytest.Capt
     assert "promoted" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"), [(-0.03, 0.05, "undecided"), (-0.09, -0.01, "rejected")]
-)
+@pytest.mark.parametrize(("low", "high", "verdict"), [(-0.03, 0.05, "undecided"), (-0.09, -0.01, "rejected")])
 def test_undecided_and_rejected_end_with_0_and_with_3_where_a_promotion_is_required(
     run: Path, low: float, high: float, verdict: str
 ) -> None:
