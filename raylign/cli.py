@@ -315,7 +315,6 @@ def _promote(options: argparse.Namespace) -> int:
     config = _config_of(run, f"--run {run}", options.overrides, ("promote",))
     from raylign.promote.stage import run_promote
 
-
     verdict, lines = run_promote(config, run)
     print("\n".join(lines))
     return _NOT_PROMOTED if options.require and verdict != "promoted" else 0

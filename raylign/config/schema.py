@@ -422,7 +422,7 @@ class MixevalConfig:
     multiple_choice: str = field(default="model", metadata={"allowed": ("model", "rule")})
     """What reads the option that an answer chooses: the judge, or rules, which read less and cost nothing."""
     free_form: str = field(default="model", metadata={"allowed": ("model", "rule")})
-    """What compares an answer with the right ones: the judge, from 0 to 1, or rules, by words and numbers."""
+    """What compares an answer with the right ones: the judge, from 0 to 1, or rules on words and numbers."""
 
 
 @dataclass

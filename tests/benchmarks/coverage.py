@@ -8,18 +8,19 @@ Every kind of figure, from samples of ten rows to hundreds, clustered or not; th
 
 import argparse
 from dataclasses import asdict
+from typing import Any
 
 from bench import Figure, finish, options
-
-import interval_cases as cases  # after bench, which puts the tests' folder on the path
 
 _LOW, _HIGH = 0.93, 0.97
 _SIDES = {True: "equal", False: "unequal"}
 
 
-def kinds() -> dict[str, cases.Draw]:
+def kinds() -> dict[str, Any]:
     """Every kind of figure at several sizes."""
-    found: dict[str, cases.Draw] = {}
+    import interval_cases as cases
+
+    found: dict[str, Any] = {}
     for count in (10, 20, 50, 200):
         found[f"{count} margins"] = cases.margins(count)
         found[f"{count} lengths"] = cases.lengths(count, 0.5)
@@ -41,12 +42,14 @@ def kinds() -> dict[str, cases.Draw]:
 
 
 def main() -> None:
-    """Measure every case."""
+    """Measure every kind."""
+    from interval_cases import coverage
+
     arguments = options(__doc__, _add_own)
     simulations = 100 if arguments.quick else arguments.simulations
     figures, details = [], {}
     for name, draw in kinds().items():
-        found = cases.coverage(draw, simulations, resamples=1000)
+        found = coverage(draw, simulations, resamples=1000)
         figures.append(Figure(name, found.held, f"{_LOW:g}-{_HIGH:g}", _LOW <= found.held <= _HIGH))
         details[name] = asdict(found)
     finish(arguments, figures, {"simulations": simulations, "resamples": 1000, "cases": details})

@@ -60,7 +60,7 @@ def read_problems(folder: Path, split: str) -> list[Problem]:
 def _split_folder(folder: Path, split: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"evaluate.mixeval.path {folder} is not a folder", _CURE)
-    names = (split, split.replace("-", "_"))
+    names = tuple(dict.fromkeys((split, split.replace("-", "_"))))
     if folder.name in names or _file_of(folder, FREE_FORM) or _file_of(folder, MULTIPLE_CHOICE):
         return folder
     places = [*(folder / name for name in names), *(one / name for one in sorted(folder.iterdir()) for name in names)]
