@@ -78,9 +78,9 @@ def test_with_the_key_every_route_is_reached(app: Any) -> None:
 
 def test_the_private_parts_we_use_are_as_we_use_them() -> None:
     """A release of Ray that moves or changes one of these fails here, by name, and not at a user's start."""
+    from ray._raylet import Config
     from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
     from ray.llm._internal.serve.core.ingress.ingress import DEFAULT_ENDPOINTS, init
-    from ray._raylet import Config
     from ray.serve.deployment import Application
     from ray.serve.llm import build_llm_deployment
     from ray.serve.llm.deployment import LLMServer
