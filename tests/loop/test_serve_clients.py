@@ -19,11 +19,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from conftest import ROOT
 from random_model import random_llama
 
 pytestmark = pytest.mark.loop
 
+ROOT = Path(__file__).parent.parent.parent
 KEY, SECOND = "first-key-of-this-test", "second-key-of-this-test"
 WRONG = "wrong-key-of-this-test"
 QUESTION: list[Any] = [{"role": "user", "content": "What is the capital of France?"}]
