@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PEERS := .venv-peers
+CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCKS := cluster/requirements
@@ -16,7 +17,7 @@ quickstart: setup
 	@$(BIN)/raylign loop --config jobs/conf/smollm2_cpu.yaml --out $(RUN)
 
 setup: $(VENV)/.raylign-ready
-setup-dev: $(VENV)/.raylign-dev-ready
+setup-dev: $(VENV)/.raylign-dev-ready $(CLIENTS)/.raylign-ready
 
 # torch first: its CPU build is not on the common index, so a configured source is asked, then PyTorch's own
 # (uv knows where that is). The rest is locked whole and installed without resolving.
@@ -40,15 +41,26 @@ $(VENV)/.raylign-dev-ready: $(VENV)/.raylign-ready $(LOCKS)/dev.lock
 	@$(PIP) install --no-deps -r $(LOCKS)/dev.lock
 	@touch $@
 
-# What benchmarks compare raylign with, in an environment of its own. It sees everything in .venv, so that both sides
-# run on the same torch and transformers, and adds the peers alone; nothing is installed into .venv.
+# A second environment that sees everything in .venv and adds what its lock names; nothing is installed into .venv.
+# $(1) is its folder, $(2) its lock.
+define beside
+	@$(PYTHON) -m venv --clear $(1)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/raylign-venv.pth"
+	@$(1)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r $(2)
+endef
+
+# Unmodified clients that tests point at a served endpoint.
+$(CLIENTS)/.raylign-ready: $(LOCKS)/clients.lock $(VENV)/.raylign-ready
+	$(call beside,$(CLIENTS),$(LOCKS)/clients.lock)
+	@$(CLIENTS)/bin/python -c 'import inspect_ai, lm_eval'
+	@touch $@
+
+# What benchmarks compare raylign with: both sides run on the same torch and transformers.
 bench-peers: $(PEERS)/.raylign-ready
 
 $(PEERS)/.raylign-ready: $(LOCKS)/peers.lock $(VENV)/.raylign-ready
-	@$(PYTHON) -m venv --clear $(PEERS)
-	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
-	  > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/raylign-venv.pth"
-	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r $(LOCKS)/peers.lock
+	$(call beside,$(PEERS),$(LOCKS)/peers.lock)
 	@$(PEERS)/bin/python -c 'from trl import DPOTrainer, KTOTrainer'
 	@touch $@
 	@echo "ready: $(BIN)/python tests/benchmarks/parity_trl.py, $(BIN)/python tests/benchmarks/train_vs_trl.py"
@@ -75,4 +87,4 @@ lock:
 	  --python-version 3.11 --no-header --no-annotate --upgrade -o $(LOCKS)/cpu.lock
 
 clean:
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(PEERS) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -54,6 +54,15 @@ def ray_cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def clients() -> Path:
+    """The Python that has clients of other projects (lm_eval, inspect_ai) beside everything of ours."""
+    python = ROOT / ".venv-clients" / "bin" / "python"
+    if not python.exists():
+        skip_or_fail("no .venv-clients: run make setup-dev")
+    return python
+
+
+@pytest.fixture(scope="session")
 def bundled_model() -> Path:
     """SmolLM2-135M-Instruct as a Hugging Face folder."""
     from raylign.model import bundled_folder

@@ -46,10 +46,10 @@ def session_of(record: Record) -> Iterator[None]:
 def _use_access(mode: str | None) -> None:
     """Use the token that Ray keeps for its user: it does so by itself only where it starts a cluster."""
     if mode is not None and "RAY_AUTH_MODE" not in os.environ:
-        from ray._raylet import Config  # type: ignore[attr-defined]
+        from ray import _raylet
 
         os.environ["RAY_AUTH_MODE"] = mode
-        Config.initialize("")  # Ray has read its environment by now
+        _raylet.Config.initialize("")  # Ray has read its environment by now
 
 
 def serve_details() -> dict[str, Any]:

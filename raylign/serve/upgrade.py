@@ -189,6 +189,6 @@ def _check_room(record: Record) -> None:
     free = cluster_room()
     if cpus > free.get("CPU", 0.0) or gpus > free.get("GPU", 0.0):
         raise PlanError(
-            f"an upgrade holds old and new replica at once: it needs {cpus:g} more logical CPU(s) and {gpus:g} GPU(s)",
+            f"an upgrade holds old and new replica for a while: {cpus:g} more logical CPU(s) and {gpus:g} GPU(s)",
             "raise cluster.local_cpus, or add nodes",
         )

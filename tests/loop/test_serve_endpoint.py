@@ -66,12 +66,15 @@ def test_the_builder_of_a_serve_config_file(ray_cluster: None, bundled_model: Pa
     from raylign.serve.app import build
 
     models = {"base": "bundled", "aligned": str(bundled_model)}
-    assert isinstance(build({"models": models, "serve": {"replicas_max": 2}}), serve.Application)
+    keys = {"api_keys_env": "KEYS_OF_THE_CLUSTER"}
+    assert isinstance(build({"models": models, "serve": {"replicas_max": 2} | keys}), serve.Application)
     for arguments, said in (
         ({"models": models, "serve": {"replica_max": 2}}, "did you mean 'serve.replicas_max'"),
         ({"models": models, "serve": {"port": 80}}, "http_options"),
         ({"model": models}, "unknown argument 'model'"),
-        ({}, "no model to serve"),
+        ({"models": models}, "asks for no key"),
+        ({"models": models, "serve": keys | {"audit": "sizes"}}, "no run folder"),
+        ({"serve": keys}, "no model to serve"),
     ):
         with pytest.raises(ConfigError, match=said):
             build(arguments)
