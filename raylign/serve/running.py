@@ -49,7 +49,7 @@ def _use_access(mode: str | None) -> None:
         from ray import _raylet
 
         os.environ["RAY_AUTH_MODE"] = mode
-        _raylet.Config.initialize("")  # Ray has read its environment by now
+        _raylet.Config.initialize("")  # type: ignore[attr-defined]  # Ray has read its environment by now
 
 
 def serve_details() -> dict[str, Any]:
