@@ -5,6 +5,7 @@ DasGupta, Interval Estimation for a Binomial Proportion, Statistical Science 16,
 range.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,10 +41,10 @@ def coverage(draw: Draw, simulations: int, resamples: int, seed: int = 0) -> Cov
     held, above, below, width = 0, 0, 0, 0.0
     for simulation in range(simulations):
         interval, truth = draw(generator)
-        low, high = interval(resamples, simulation).interval or (np.nan, np.nan)
-        above += low > truth + 1e-12
-        below += high < truth - 1e-12
-        held += low - 1e-12 <= truth <= high + 1e-12
+        low, high = interval(resamples, simulation).interval or (math.nan, math.nan)
+        above += bool(low > truth + 1e-12)
+        below += bool(high < truth - 1e-12)
+        held += bool(low - 1e-12 <= truth <= high + 1e-12)
         width += high - low
     return Coverage(held / simulations, above / simulations, below / simulations, width / simulations)
 
