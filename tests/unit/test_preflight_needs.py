@@ -27,7 +27,7 @@ def need(stage: str, *overrides: str) -> Need:
         ("train", ["train.workers=8", "train.batch_size=64", "train.gpus_per_worker=1"], 16, 8),
         ("evaluate", [], 0.5 + 2 + 0.5, 0),
         ("evaluate", ["evaluate.base_url=http://x/v1"], 1, 0),
-        ("evaluate", ["serve.replicas_min=2", "serve.replicas_max=2", "serve.gpus_per_replica=1"], 0.5 + 4, 4),
+        ("evaluate", ["serve.replicas_min=2", "serve.replicas_max=2", "serve.gpus_per_replica=1"], 0.5 + 4 + 0.5, 4),
     ],
 )
 def test_a_stage_needs_what_its_smallest_pool_holds(stage: str, overrides: list[str], cpus: float, gpus: float) -> None:

@@ -92,7 +92,7 @@ def test_guards_may_be_given_one_by_one(run: Path) -> None:
         (["promote.metric=ifeval.prompt_strikt"], "did you mean ifeval.prompt_strict?"),
         ([PROMOTE[0], "promote.guards={ifeval.refusals: 0.1}"], "no metric 'refusals'"),
         ([PROMOTE[0], "promote.guards={ifeval.answer_tokens: 5%}"], "worst fall as a number"),
-        ([PROMOTE[0], "serve.port=1"], "only promote.* may be given"),
+        ([PROMOTE[0], "serve.port=1"], "only promote.* can be set here"),
     ],
 )
 def test_what_cannot_be_decided_is_one_line_and_leaves_nothing(
