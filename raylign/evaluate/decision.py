@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from raylign.config.guard_bounds import Bound, guard_bounds
 from raylign.errors import ConfigError, InputError
+from raylign.evaluate.statistics import Estimate, decides_at
 
 Verdict = Literal["promoted", "rejected", "undecided"]
 Standing = Literal["holds", "fails", "open"]
@@ -133,16 +134,17 @@ def _check(
             "evaluate more rows, or another metric",
         )
     value, interval = float(difference["value"]), difference.get("ci95")
-    standing = _standing(bound, interval, strict)
+    standing, rows = _standing(bound, interval, strict), int(difference.get("rows", 0))
+    note = _too_few(bound, value, interval, rows) if interval else difference.get("note", "")
     return Check(
         metric=name,
         role=role,
         required=bound.words(strict),
         difference=value,
         ci95=interval,
-        rows=int(difference.get("rows", 0)),
+        rows=rows,
         standing=standing,
-        says=_says(name, bound, value, interval, standing, difference.get("note", "")),
+        says=_says(name, bound, value, interval, standing, note),
         figures=found.get("models", {}),
     )
 
@@ -155,6 +157,12 @@ def _standing(bound: Bound, interval: Sequence[float] | None, strict: bool) -> S
         return "holds"
     apart = low > bound.high or high < bound.low or (strict and (low >= bound.high or high <= bound.low))
     return "fails" if apart else "open"
+
+
+def _too_few(bound: Bound, value: float, interval: Sequence[float], rows: int) -> str:
+    """About how many rows would tell on which side of its bound the figure lies; empty where these do."""
+    estimate = Estimate(value, interval[0], interval[1])
+    return decides_at(estimate, rows, bound.low) or decides_at(estimate, rows, bound.high)
 
 
 def _says(

@@ -19,7 +19,7 @@ _CASES = {
 
 @pytest.mark.parametrize("name", _CASES)
 def test_intervals_hold_the_truth_about_as_often_as_they_say(name: str) -> None:
-    """Of 600 simulations 95% are held with a standard error of 0.9 points; plain percentiles hold 78 to 91."""
+    """Of 600 simulations 95% are held with a standard error of 0.9 points."""
     found = cases.coverage(_CASES[name], simulations=600, resamples=600)
     assert 0.925 <= found.held <= 0.985
 

@@ -80,6 +80,13 @@ def test_the_end_of_the_interval_that_decided_is_said() -> None:
     assert "bad end, -0.013" in decision.reason
 
 
+def test_what_is_open_says_about_how_many_rows_would_decide_at_its_own_bound() -> None:
+    """0.06 ± 0.04 of 100 rows against a bar of 0.03: (2.8016 / 1.95996 · 0.04 / 0.03)² · 100 = 363, said as 370."""
+    decision = decide(results(passed=GAIN), "aligned", "ifeval.passed", 0.03, {})
+    assert "the interval holds 0.03" in decision.reason
+    assert "about 370 would" in decision.reason
+
+
 def test_a_figure_without_an_interval_leaves_it_open() -> None:
     found = metric(0, 0.5, 0)
     found["difference"]["aligned"] |= {"ci95": None, "note": "one prompt gives no interval"}
