@@ -103,7 +103,9 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     command += [part for name, source in named.items() for part in ("--model", f"{name}={source}")]
     command += [f"serve.{key}={value}" for key, value in options.items()]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     started = Endpoint(process, folder, models, environment=environment)
     assert process.stdout is not None
     said = ""
