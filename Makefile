@@ -41,13 +41,14 @@ $(VENV)/.raylign-dev-ready: $(VENV)/.raylign-ready $(LOCKS)/dev.lock
 	@$(PIP) install --no-deps -r $(LOCKS)/dev.lock
 	@touch $@
 
-# A second environment that sees everything in .venv and adds what its lock names; nothing is installed into .venv.
+# A second environment that sees everything in .venv and adds all that its lock names, whatever .venv holds by chance;
+# nothing is installed into .venv.
 # $(1) is its folder, $(2) its lock.
 define beside
 	@$(PYTHON) -m venv --clear $(1)
 	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	  > "$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/raylign-venv.pth"
-	@$(1)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r $(2)
+	@$(1)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --ignore-installed -r $(2)
 endef
 
 # Unmodified clients that tests point at a served endpoint.

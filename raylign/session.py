@@ -22,6 +22,9 @@ _LOCAL_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "VLLM_NO_USAGE_STATS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A laptop that loads models on all its cores lets a proxy wait longer than Serve's own five seconds.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # Ray keeps an idle process for each logical CPU, which in a private cluster are many more than there are cores.
     # Each takes a hundredth of a core.

