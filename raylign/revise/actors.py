@@ -74,6 +74,7 @@ class Asker:
         # Ray hands the block of an actor that died to another one: what that one was answered is in the journal.
         await self._refresh()
         rows = await asyncio.gather(*(self._row(self.work.item(**row)) for row in items.to_pylist()))
+        await self.desk.settled()  # rows that are in must be in the run's spending, too
         return to_table(self.work.row, rows)
 
     async def _refresh(self) -> None:

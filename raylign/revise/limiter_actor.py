@@ -105,6 +105,8 @@ class LeaseDesk:
         self.limiter = limiter
         self.waiting: deque[tuple[Ask, asyncio.Future[int]]] = deque()
         self.settlements: list[Settlement] = []
+        self.given = self.told = 0
+        """Settlements that were handed in here, and those of them that the limiter has."""
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.stopped = ""
@@ -128,8 +130,18 @@ class LeaseDesk:
     def settle(self, settlement: Settlement) -> None:
         """Say how a leased request ended."""
         self.settlements.append(settlement)
+        self.given += 1
         self._start()
         self.wake.set()
+
+    async def settled(self) -> None:
+        """Wait until the limiter has every settlement so far, or is gone for good.
+
+        What is done with by then is charged as what it cost, and not as the most that it might have.
+        """
+        given = self.given
+        while self.told < given and self.task is not None and not self.task.done():
+            await asyncio.sleep(_GAP_SECONDS)
 
     async def stop(self, cause: str) -> None:
         """End the job, for every actor."""
@@ -159,6 +171,7 @@ class LeaseDesk:
         settlements, self.settlements = self.settlements, []
         asks = [ask for ask, _ in islice(self.waiting, ASKS_AT_ONCE)]
         grant: Grant = await self.limiter.exchange.remote(settlements, asks)
+        self.told += len(settlements)
         for lease in grant.leases:
             self.waiting.popleft()[1].set_result(lease)
         if grant.stopped:
