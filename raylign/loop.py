@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import Any
 
 from raylign.config import LoopConfig
-from raylign.errors import InputError
 from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen
 from raylign.session import ray_session
@@ -98,12 +97,3 @@ def run_stage(config: LoopConfig, folder: RunFolder, screen: Screen, stage: Stag
     folder.log_metrics(stage.name, event="finished", seconds=round(seconds, 1))
     counts = ", ".join(f"{name} {value}" for name, value in figures.items() if isinstance(value, int | str))
     screen.say(f"{stage.name:<9} done in {seconds:.0f} s: {counts}")
-
-
-def require_finished(folder: RunFolder, *stages: Stage) -> None:
-    """Raise an InputError where one of the stages has not run in this folder."""
-    for stage in stages:
-        if folder.finished(stage.folder) is None:
-            raise InputError(
-                f"{folder.path} has no finished {stage.name} stage", "run it first, or name the folder of a whole run"
-            )

@@ -1,16 +1,13 @@
 """Asks what has no answer on disk yet, and gives the answers of all. This acts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-
-import pyarrow as pa
 
 from raylign.evaluate.answering import Answering
 from raylign.evaluate.rows import Answer, Question, latest
 from raylign.parts import read_records
-from raylign.records import to_table
 from raylign.revise.asking import Inquiry, ask_all
-from raylign.revise.pending import WINDOW
+from raylign.revise.pending import windows_of
 from raylign.revise.reasons import TRANSIENT
 from raylign.screen import StageProgress
 
@@ -28,11 +25,6 @@ def ask_questions(
     if waiting:
         done, total = len(asked) - len(waiting), len(asked)
         progress.update(done, total, "waiting for the endpoint")
-        ask_all(inquiry, work, partial(_windows, waiting), done, total, progress)
+        ask_all(inquiry, work, partial(windows_of, Question, waiting), done, total, progress)
         have = latest(read_records(inquiry.rows, Answer))
     return {question.id: have[question.id] for question in asked if question.id in have}
-
-
-def _windows(waiting: Sequence[Question]) -> Iterator[pa.Table]:
-    for start in range(0, len(waiting), WINDOW):
-        yield to_table(Question, list(waiting[start : start + WINDOW]))

@@ -1,10 +1,7 @@
 """The judging stage: two drafts of each prompt go to the judge, in both orders. This acts; `outcome` decides."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
-
-import pyarrow as pa
 
 from raylign.config import LoopConfig
 from raylign.errors import InputError
@@ -12,9 +9,9 @@ from raylign.facts import cluster_waits
 from raylign.judge.outcome import agreement
 from raylign.judge.work import Judging
 from raylign.parts import read_records, written_ids
-from raylign.records import Comparison, Draft, Judgement, to_table
+from raylign.records import Comparison, Draft, Judgement
 from raylign.revise.asking import tally
-from raylign.revise.pending import WINDOW
+from raylign.revise.pending import windows_of
 from raylign.revise.reviser import ask_reviser
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
@@ -43,12 +40,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     if waiting:
         done, total = len(comparisons) - len(waiting), len(comparisons)
         with screen.stage("judge", "judgement", cluster_waits) as progress:
-            windows = partial(_windows, waiting)
+            windows = partial(windows_of, Comparison, waiting)
             ask_reviser(config, folder, judgements_folder, judging, windows, done, total, progress)
     judgements: list[Judgement] = read_records(judgements_folder, Judgement)
     return {"comparisons": len(comparisons), **tally(judgements_folder), **agreement(judgements)}
-
-
-def _windows(waiting: list[Comparison]) -> Iterator[pa.Table]:
-    for start in range(0, len(waiting), WINDOW):
-        yield to_table(Comparison, waiting[start : start + WINDOW])

@@ -1,7 +1,8 @@
 """Which drafts of a run still need a revision, a window at a time: memory stays bounded however many there are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,10 +10,16 @@ import pyarrow.parquet as pq
 
 from raylign.ids import IdSet
 from raylign.parts import part_paths
-from raylign.records import Draft, arrow_schema
+from raylign.records import Draft, arrow_schema, to_table
 
 WINDOW = 20_000
-"""Drafts handed to the pool at once."""
+"""Items handed to the pool at once."""
+
+
+def windows_of(item: type[Any], waiting: Sequence[Any]) -> Iterator[pa.Table]:
+    """Records that are in memory already, in tables of `WINDOW` rows."""
+    for start in range(0, len(waiting), WINDOW):
+        yield to_table(item, list(waiting[start : start + WINDOW]))
 
 
 def revisable(drafts: pa.Table) -> pa.ChunkedArray:

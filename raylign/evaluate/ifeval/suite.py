@@ -4,16 +4,16 @@ Scores are counts. Their intervals come from `raylign.evaluate.statistics`; the 
 comparing two models prompt by prompt.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from raylign.errors import InputError
 from raylign.evaluate.ifeval.checks import CHECKS, problem_with
 from raylign.evaluate.ifeval.loose import loose_variants
+from raylign.evaluate.suites.files import read_objects
 
 _CURE = "each line is a JSON object with key, prompt, instruction_id_list and kwargs, as IFEval publishes them"
 
@@ -84,18 +84,11 @@ def read_rows(path: Path) -> list[IfevalRow]:
     Raises:
         InputError: the file is missing, unreadable or empty, or a row is not as published (says file and line).
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise InputError(f"the IFEval input {path} cannot be read: {reason}", _CURE) from error
     rows: dict[int, IfevalRow] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row = _parse(line, f"{path}:{number}")
+    for place, given in read_objects(path, f"the IFEval input {path}", _CURE):
+        row = _parse(given, place)
         if row.key in rows:
-            raise InputError(f"{path}:{number}: key {row.key} stands on an earlier line, too", "give each row its own")
+            raise InputError(f"{place}: key {row.key} stands on an earlier line, too", "give each row its own")
         rows[row.key] = row
     if not rows:
         raise InputError(f"the IFEval input {path} has no rows", _CURE)
@@ -143,13 +136,7 @@ def _count(marks: Iterable[tuple[bool, bool]]) -> StrictLoose:
     return StrictLoose(Tally(strict, len(pairs)), Tally(loose, len(pairs)))
 
 
-def _parse(line: str, place: str) -> IfevalRow:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: not JSON ({error})", _CURE) from error
-    if not isinstance(row, dict):
-        raise InputError(f"{place}: a {type(row).__name__}, not an object", _CURE)
+def _parse(row: dict[str, Any], place: str) -> IfevalRow:
     key, prompt = row.get("key"), row.get("prompt")
     if not isinstance(key, int) or isinstance(key, bool):
         raise InputError(f"{place}: key is {key!r}, not a whole number", _CURE)

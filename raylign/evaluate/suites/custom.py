@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from raylign.config import LoopConfig
-from raylign.errors import ConfigError
 from raylign.evaluate.metric import Metric
 from raylign.evaluate.suites.custom_rows import CustomRow, read_custom_rows
 from raylign.evaluate.suites.custom_scoring import follows, read_grade
-from raylign.evaluate.suites.readings import clusters_of, condition, count_conditions, is_own, reading_of
+from raylign.evaluate.suites.files import configured
+from raylign.evaluate.suites.readings import clusters_of, condition, count_conditions, is_own, reading_of, unread_notes
 from raylign.evaluate.suites.suite import Answers, JudgeTask, Reading, Readings, SuiteResult, Task
 from raylign.records import Message, content_id
 from raylign.revise.templates import render_conversation
@@ -56,11 +56,7 @@ class Custom:
             InputError: the file is missing or malformed.
         """
         path = config.evaluate.custom.path
-        if path is None:
-            raise ConfigError(
-                "evaluate.custom.path is null while the suite custom runs", "name a JSONL file with your prompts"
-            )
-        return cls(read_custom_rows(Path(path).expanduser()))
+        return cls(read_custom_rows(configured(path, "custom", cls.name, "name a JSONL file with your prompts")))
 
     def tasks(self) -> list[Task]:
         """Every line's prompt."""
@@ -95,14 +91,7 @@ class Custom:
         for kind in kinds if len(kinds) > 1 else []:
             metrics.append(Metric(f"correct_{kind}", self._of_kind(values, kind), True, clusters))
         extra: dict[str, Any] = {"unread_verdicts": unread} if self.needs_judge else {}
-        notes = [
-            f"{count} verdicts on answers of {model} could not be had or read; these are in no figure"
-            for model, count in unread.items()
-            if count
-        ]
-        return SuiteResult(
-            metrics, count_conditions(self.tasks(), answers), rows, extra | ({"notes": notes} if notes else {})
-        )
+        return SuiteResult(metrics, count_conditions(self.tasks(), answers), rows, extra | unread_notes(unread))
 
     def _request(self, row: CustomRow, answer: str) -> list[Message]:
         shown = {"task": render_conversation(row.messages), "answer": answer, "criterion": str(row.target)}

@@ -1,6 +1,5 @@
 """Reads the file of the suite `custom`; every line that is not as its docstring says is an error with its number."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raylign.errors import InputError
+from raylign.evaluate.suites.files import read_objects
 from raylign.prompts.normalise import Problem, conversation
 from raylign.records import Message, content_id
 
@@ -39,17 +39,9 @@ def read_custom_rows(path: Path) -> list[CustomRow]:
     Raises:
         InputError: the file is missing, unreadable or empty, or a line is wrong; says file and line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise InputError(f"evaluate.custom.path {path} cannot be read: {reason}", _CURE) from error
     rows: dict[str, CustomRow] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path}:{number}"
-        row = _parse(line, place)
+    for place, given in read_objects(path, f"evaluate.custom.path {path}", _CURE):
+        row = _parse(given, place)
         if row.id in rows:
             raise InputError(f"{place}: the id {row.id!r} stands on an earlier line, too", "give each line its own")
         rows[row.id] = row
@@ -58,13 +50,7 @@ def read_custom_rows(path: Path) -> list[CustomRow]:
     return list(rows.values())
 
 
-def _parse(line: str, place: str) -> CustomRow:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: not JSON ({error})", _CURE) from error
-    if not isinstance(row, dict):
-        raise InputError(f"{place}: a {type(row).__name__}, not an object", _CURE)
+def _parse(row: dict[str, Any], place: str) -> CustomRow:
     if unknown := sorted(row.keys() - {*KINDS, *_FURTHER}):
         raise InputError(f"{place}: unknown key {unknown[0]!r}", f"allowed: {', '.join((*_FURTHER, *KINDS))}")
     messages = conversation(row, "prompt", "messages")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from raylign.config import LoopConfig
-from raylign.errors import ConfigError
 from raylign.evaluate.ifeval.suite import IfevalRow, IfevalScores, RowOutcome, StrictLoose, read_rows, score
 from raylign.evaluate.metric import Metric
+from raylign.evaluate.suites.files import configured
 from raylign.evaluate.suites.readings import condition, count_conditions, is_own, reading_of
 from raylign.evaluate.suites.suite import Answers, JudgeTask, Readings, SuiteResult, Task
 from raylign.records import Message, content_id
@@ -39,13 +39,8 @@ class Ifeval:
             ConfigError: no file is named.
             InputError: the file is missing or malformed.
         """
-        path = config.evaluate.ifeval.path
-        if path is None:
-            raise ConfigError(
-                "evaluate.ifeval.path is null while the suite ifeval runs",
-                "name IFEval's input file, which is published as input_data.jsonl",
-            )
-        return cls(read_rows(Path(path).expanduser()))
+        cure = "name IFEval's input file, which is published as input_data.jsonl"
+        return cls(read_rows(configured(config.evaluate.ifeval.path, "ifeval", cls.name, cure)))
 
     def tasks(self) -> list[Task]:
         """Every prompt, as a conversation of one turn."""

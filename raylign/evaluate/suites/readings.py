@@ -1,7 +1,7 @@
 """What became of an answer, and the figures that every suite with answers has. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from raylign.evaluate.metric import Metric
 from raylign.evaluate.suites.suite import Answers, Reading, Readings, Task
@@ -37,6 +37,16 @@ def count_conditions(tasks: Sequence[Task], answers: Answers) -> dict[str, dict[
         model: dict(Counter(condition(reading_of(readings, task.id)) for task in tasks).most_common())
         for model, readings in answers.items()
     }
+
+
+def unread_notes(unread: Mapping[str, int]) -> dict[str, list[str]]:
+    """The `notes` of a suite's result on verdicts that are missing, by the model whose answers they are on."""
+    notes = [
+        f"{count} verdicts on answers of {model} could not be had or read; these are in no figure"
+        for model, count in unread.items()
+        if count
+    ]
+    return {"notes": notes} if notes else {}
 
 
 def clusters_of(tasks: Iterable[Task]) -> dict[str, str] | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raylign.errors import InputError
+from raylign.evaluate.suites.files import read_text
 from raylign.records import content_id
 
 MULTIPLE_CHOICE, FREE_FORM = "multiple-choice", "free-form"
@@ -97,11 +98,7 @@ def _read(folder: Path, kind: str) -> Iterator[Problem]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise InputError(f"{path} cannot be read: {reason}", _CURE) from error
+    text = read_text(path, str(path), _CURE)
     try:
         if path.suffix == ".jsonl":
             found: Any = [json.loads(line) for line in text.split("\n") if line.strip()]

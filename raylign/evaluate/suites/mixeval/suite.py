@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from raylign.config import LoopConfig
-from raylign.errors import ConfigError
 from raylign.evaluate.metric import Metric
+from raylign.evaluate.suites.files import configured
 from raylign.evaluate.suites.mixeval.answers import score_answer
 from raylign.evaluate.suites.mixeval.choices import read_choice
 from raylign.evaluate.suites.mixeval.data import (
@@ -32,7 +32,7 @@ from raylign.evaluate.suites.mixeval.data import (
     read_problems,
 )
 from raylign.evaluate.suites.mixeval.verdicts import read_option, read_score
-from raylign.evaluate.suites.readings import clusters_of, condition, count_conditions, is_own, reading_of
+from raylign.evaluate.suites.readings import clusters_of, condition, count_conditions, is_own, reading_of, unread_notes
 from raylign.evaluate.suites.suite import Answers, JudgeTask, Reading, Readings, SuiteResult, Task
 from raylign.records import Message, content_id
 from raylign.wording import Wording
@@ -65,13 +65,10 @@ class Mixeval:
             InputError: the folder or a file is missing, or a problem is malformed.
         """
         mixeval = config.evaluate.mixeval
-        if mixeval.path is None:
-            raise ConfigError(
-                f"evaluate.mixeval.path is null while the suite {cls.name} runs",
-                "name a version's folder of MixEval's data, such as mixeval-2024-08-11",
-            )
+        cure = "name a version's folder of MixEval's data, such as mixeval-2024-08-11"
+        folder = configured(mixeval.path, "mixeval", cls.name, cure)
         parsers = {MULTIPLE_CHOICE: mixeval.multiple_choice, FREE_FORM: mixeval.free_form}
-        return cls(read_problems(Path(mixeval.path).expanduser(), cls.split), parsers)
+        return cls(read_problems(folder, cls.split), parsers)
 
     def tasks(self) -> list[Task]:
         """Every problem's question; those on one passage share a source."""
@@ -101,12 +98,8 @@ class Mixeval:
             model: dict(Counter(row["parsing"] for row in rows if row["model"] == model).most_common())
             for model in answers
         }
-        notes = [
-            f"{found['judge_unread']} verdicts on answers of {model} could not be had or read; these are in no figure"
-            for model, found in parsing.items()
-            if found.get("judge_unread")
-        ]
-        extra: dict[str, Any] = {"parsers": self.parsers, "parsing": parsing} | ({"notes": notes} if notes else {})
+        unread = {model: found.get("judge_unread", 0) for model, found in parsing.items()}
+        extra: dict[str, Any] = {"parsers": self.parsers, "parsing": parsing} | unread_notes(unread)
         return SuiteResult(self._metrics(rows, answers), count_conditions(self.tasks(), answers), rows, extra)
 
     def _question(self, problem: Problem) -> str:
