@@ -91,7 +91,8 @@ def raylign(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict
             return batch
 
         dataset = stage.dataset_of(rows, config.sample.batch_size)
-        dataset = dataset.map_batches(gate, batch_size=None, batch_format="pyarrow", num_cpus=0.01)
+        # In one process alone: of several, each would be ended by Ray while time is taken, for seconds of processor time.
+        dataset = dataset.map_batches(gate, batch_size=None, batch_format="pyarrow", num_cpus=0.01, concurrency=1)
         dataset = stage.processor(config, model, sampling_parameters(config.sample) | {"ignore_eos": True})(dataset)
         outputs: list[dict[str, Any]] = []
         spent = processor_seconds()
