@@ -7,9 +7,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from raylign.config.endpoints import check_endpoints, check_evaluate, endpoints
+from raylign.config.generation import PairsConfig
 from raylign.config.guard_bounds import guard_bounds
 from raylign.config.objective import UNPAIRED, parse_objective
-from raylign.config.schema import LoopConfig, PairsConfig, TrainConfig
+from raylign.config.schema import LoopConfig
+from raylign.config.training import TrainConfig
 from raylign.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

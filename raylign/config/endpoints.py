@@ -1,6 +1,7 @@
 """What the endpoints that a configuration names may be, each and together. Pure."""
 
-from raylign.config.schema import EndpointConfig, LoopConfig
+from raylign.config.generation import EndpointConfig
+from raylign.config.schema import LoopConfig
 from raylign.errors import ConfigError
 
 

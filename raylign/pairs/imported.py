@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from raylign.config.schema import OffpolicyConfig
+from raylign.config.generation import OffpolicyConfig
 from raylign.prompts.normalise import ROLES, Problem, conversation, excerpt, prompt_id, text_of
 from raylign.records import Message, content_id
 

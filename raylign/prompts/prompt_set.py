@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raylign.config.schema import PromptsConfig
+from raylign.config.generation import PromptsConfig
 from raylign.prompts.bad_rows import BadRow, check_usable, reasons_of
 from raylign.prompts.normalise import Problem, conversation, prompt_id, source_of, split_of
 from raylign.prompts.readers import Columns, Rows, locate, read_rows

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from raylign.config.schema import TrainConfig
+from raylign.config.training import TrainConfig
 
 _NEVER = 1_000_000_000
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from raylign.config.schema import LoraConfig
+from raylign.config.training import LoraConfig
 from raylign.errors import ModelError
 
 

@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 
 from raylign.config.objective import Term, objective_in_words, parse_objective
-from raylign.config.schema import TrainConfig
+from raylign.config.training import TrainConfig
 from raylign.train.tokens import TokenPair
 
 

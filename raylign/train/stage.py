@@ -7,7 +7,8 @@ from collections import Counter
 from typing import Any
 
 from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
-from raylign.config.schema import LoopConfig, TrainConfig
+from raylign.config.schema import LoopConfig
+from raylign.config.training import TrainConfig
 from raylign.errors import InputError, TrainingError, find_raylign_error
 from raylign.facts import cluster_waits
 from raylign.model import BUNDLED, resolve_model

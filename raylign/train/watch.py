@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from raylign.config.schema import TrainConfig
+from raylign.config.training import TrainConfig
 from raylign.errors import TrainingError
 from raylign.run_folder import write_json
 from raylign.train.device import measure_flops_per_second, peak_bytes

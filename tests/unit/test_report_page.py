@@ -9,7 +9,7 @@ import pytest
 from records import make_pair, user
 
 from raylign.config import load_config
-from raylign.config.schema import FILTERS
+from raylign.config.generation import FILTERS
 from raylign.evaluate.rows import Answer
 from raylign.judge import comparisons
 from raylign.parts import PartWriter

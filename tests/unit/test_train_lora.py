@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from raylign.config.schema import LoraConfig
+from raylign.config.training import LoraConfig
 from raylign.errors import ModelError
 from raylign.train.export import export_adapter, export_model
 from raylign.train.lora import adapter_off, add_adapter, has_adapter, merge

@@ -48,7 +48,7 @@ def test_frozen_weights_get_no_gradient_of_their_own() -> None:
 def test_an_adapter_is_counted_beside_the_weights_it_is_put_on() -> None:
     """Rank 2 on a query projection of 16 to 32: 2·16 + 2·32 weights in each of three layers."""
     pytest.importorskip("peft")
-    from raylign.config.schema import LoraConfig
+    from raylign.config.training import LoraConfig
 
     model = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS))
     add_adapter(model, LoraConfig(rank=2, targets=["q_proj"]))
