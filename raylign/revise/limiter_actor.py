@@ -107,6 +107,8 @@ class LeaseDesk:
         self.settlements: list[Settlement] = []
         self.given = self.told = 0
         """Settlements that were handed in here, and those of them that the limiter has."""
+        self.watching: deque[tuple[int, asyncio.Future[None]]] = deque()
+        """Who waits until the limiter has so many."""
         self.wake = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.stopped = ""
@@ -139,9 +141,10 @@ class LeaseDesk:
 
         What is done with by then is charged as what it cost, and not as the most that it might have.
         """
-        given = self.given
-        while self.told < given and self.task is not None and not self.task.done():
-            await asyncio.sleep(_GAP_SECONDS)
+        if self.told < self.given and self.task is not None and not self.task.done():
+            has_them: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.watching.append((self.given, has_them))
+            await has_them
 
     async def stop(self, cause: str) -> None:
         """End the job, for every actor."""
@@ -165,6 +168,7 @@ class LeaseDesk:
                     await self._sleep(await self._exchange())
         except Exception as error:  # the limiter is gone for good: nobody may wait for it for ever
             self._fail_all(f"the limiter cannot be reached: {error}")
+            self._say_told(self.given)
 
     async def _exchange(self) -> float:
         """One message; returns how long to wait before the next one."""
@@ -172,6 +176,7 @@ class LeaseDesk:
         asks = [ask for ask, _ in islice(self.waiting, ASKS_AT_ONCE)]
         grant: Grant = await self.limiter.exchange.remote(settlements, asks)
         self.told += len(settlements)
+        self._say_told(self.told)
         for lease in grant.leases:
             self.waiting.popleft()[1].set_result(lease)
         if grant.stopped:
@@ -189,6 +194,10 @@ class LeaseDesk:
                 await asyncio.wait_for(self.wake.wait(), rest)
             except TimeoutError:
                 return
+
+    def _say_told(self, count: int) -> None:
+        while self.watching and self.watching[0][0] <= count:
+            self.watching.popleft()[1].set_result(None)
 
     def _fail_all(self, cause: str) -> None:
         self.stopped = self.stopped or cause
