@@ -56,7 +56,7 @@ def options(
 
 def finish(arguments: argparse.Namespace, figures: Sequence[Figure], details: dict[str, Any]) -> None:
     """Print the table, write the JSON, and end with 1 where a bar was missed."""
-    width = max(len(figure.name) for figure in figures)
+    width = max((len(figure.name) for figure in figures), default=0)
     for figure in figures:
         print(f"{figure.name:<{width}}  {figure.value:>12.4g}  {figure.bar:>9}  {'met' if figure.met else 'MISSED'}")
     if arguments.out:

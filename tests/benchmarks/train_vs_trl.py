@@ -9,20 +9,24 @@ once.
 `default`: DPOTrainer as it comes. `best`: precompute_ref_log_probs, no gradient checkpointing, sorted by length.
 `raylign`: the bare step; a line of its own says what Ray Train and DeepSpeed's engine add.
 
-    python tests/benchmarks/train_vs_trl.py [--quick] [--pairs RUN] [--out FILE.json]
+    python tests/benchmarks/train_vs_trl.py [--quick] [--pairs RUN] [--part NAME …] [--out FILE.json]
 
-`--pairs` takes the CLAIR pairs of a run folder, such as the quickstart's. TRL comes from `make bench-peers`.
+`--pairs` takes the CLAIR pairs of a run folder, such as the quickstart's; `--part` measures a part alone, where the
+whole takes an hour. TRL comes from `make bench-peers`.
 """
 
+import argparse
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ablation import ablation, logits_memory, profile
+from ablation import Part, ablation, logits_memory, profile
 from bench import Figure, at_least, at_most, finish, options
 from peers import (
     as_rows,
@@ -39,6 +43,7 @@ from through_ray import share_of_bare
 from transformers import AutoTokenizer
 
 from raylign.model import resolve_model
+from raylign.records import Pair
 from raylign.train.tokens import TokenPair
 
 Round = list[list[TokenPair]]
@@ -47,13 +52,13 @@ BETA = 0.1
 DEFAULT: dict[str, Any] = {}
 BEST = {"precompute_ref_log_probs": True, "gradient_checkpointing": False}
 ROUNDS = 5
-RACES: list[tuple[str, str, int, int, dict[str, float]]] = [
-    ("CLAIR", "CLAIR", 8, 3, {"best": 3.0, "default": 4.2}),
-    ("davinci", "davinci", 8, 3, {"best": 3.5}),
-    ("one CLAIR pair", "CLAIR", 1, 6, {"best": 1.5}),
-    ("nothing to share", "nothing to share", 4, 1, {"best": 1.0}),
-]
-"""Name, data set, pairs a batch, batches a round, and the bars: how many times as fast as each rival."""
+RACES: dict[str, tuple[str, int, int, dict[str, float]]] = {
+    "CLAIR": ("CLAIR", 8, 3, {"best": 3.0, "default": 4.2}),
+    "davinci": ("davinci", 8, 3, {"best": 3.5}),
+    "one CLAIR pair": ("CLAIR", 1, 6, {"best": 1.5}),
+    "nothing to share": ("nothing to share", 4, 1, {"best": 1.0}),
+}
+"""Data set, pairs a batch, batches a round, and the bars: how many times as fast as each rival."""
 
 
 @dataclass(frozen=True)
@@ -155,25 +160,21 @@ def race(
     return {"pairs_per_second": rates, "reference_seconds_a_pair": reference, "ratios": ratios}
 
 
-def speeds(model: str, sets: dict[str, list[TokenPair]], quick: bool) -> tuple[list[Figure], dict[str, Any]]:
-    """The races and their bars."""
-    figures: list[Figure] = []
-    details = {}
-    for name, kind, batch_size, batches, bars in RACES:
-        if not sets[kind]:
-            print(f"{name}: no data, so not measured")
-            continue
-        size = Size(1, 1) if quick else Size(ROUNDS, batches)
-        found = race(model, name, sets[kind], batch_size, size, list(bars))
-        details[name] = found
-        figures += [
-            at_least(f"{name}, {batch_size} a batch: speed, times TRL's {rival}", found["ratios"][rival], bar)
-            for rival, bar in bars.items()
-        ]
-    return figures, details
+def speed(model: str, sets: dict[str, list[TokenPair]], name: str, quick: bool) -> Part:
+    """One race and its bars."""
+    kind, batch_size, batches, bars = RACES[name]
+    if not sets[kind]:
+        print(f"{name}: no data, so not measured")
+        return [], {}
+    size = Size(1, 1) if quick else Size(ROUNDS, batches)
+    found = race(model, name, sets[kind], batch_size, size, list(bars))
+    return [
+        at_least(f"{name}, {batch_size} a batch: speed, times TRL's {rival}", found["ratios"][rival], bar)
+        for rival, bar in bars.items()
+    ], {name: found}
 
 
-def memory(model: str, pairs: Sequence[TokenPair]) -> tuple[list[Figure], dict[str, Any]]:
+def memory(model: str, pairs: Sequence[TokenPair]) -> Part:
     """Most memory that each side ever holds, each in a fresh process, over the same three batches of 8."""
     rounds = cut_rounds(pairs, 8, Size(1, 2))
     batches = [batch for batches in indices(rounds) for batch in batches]
@@ -195,11 +196,30 @@ def memory(model: str, pairs: Sequence[TokenPair]) -> tuple[list[Figure], dict[s
     ], {"peak_bytes": peaks}
 
 
+def parts(
+    model: str, sets: dict[str, list[TokenPair]], clair: Sequence[Pair], tokenizer: Any, quick: bool
+) -> dict[str, Callable[[], Part]]:
+    """What can be measured, by name."""
+    settings = our_settings(model, sets["CLAIR"])
+    return {
+        **{name: partial(speed, model, sets, name, quick) for name in RACES},
+        "memory": lambda: memory(model, sets["CLAIR"]),
+        "ablation": lambda: ablation(settings, sets["CLAIR"], 1 if quick else 5),
+        "profile": lambda: profile(settings, sets["CLAIR"]),
+        "logits": lambda: logits_memory(settings),
+        "through Ray": lambda: share_of_bare(settings, clair, tokenizer, rounds=1 if quick else 3),
+    }
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What this benchmark takes beside the others' options."""
+    parser.add_argument("--pairs", type=Path, help="a run folder whose CLAIR pairs are taken")
+    parser.add_argument("--part", action="append", help="measure this alone; may be given several times")
+
+
 def main() -> None:
     """Speed, memory, ablation, profile, and the step through Ray Train."""
-
-    own = "--pairs", "a run folder whose CLAIR pairs are taken"
-    arguments = options(__doc__, lambda parser: parser.add_argument(own[0], type=Path, help=own[1]))
+    arguments = options(__doc__, add_options)
     model = resolve_model("bundled")
     tokenizer = AutoTokenizer.from_pretrained(model)
     clair, where = clair_pairs(arguments.pairs)
@@ -209,18 +229,17 @@ def main() -> None:
         "davinci": tokenise(davinci_pairs(), tokenizer),
         "nothing to share": unshareable_pairs(4 * (ROUNDS + 1), tokenizer),
     }
-    figures, details = speeds(model, sets, arguments.quick)
-    settings = our_settings(model, sets["CLAIR"])
-    for part in (
-        memory(model, sets["CLAIR"]),
-        ablation(settings, sets["CLAIR"], 1 if arguments.quick else 5),
-        profile(settings, sets["CLAIR"]),
-        logits_memory(settings),
-        share_of_bare(settings, clair, tokenizer, rounds=1 if arguments.quick else 3),
-    ):
-        figures += part[0]
-        details |= part[1]
-    finish(arguments, figures, {"CLAIR pairs": where, "threads": threads(), **details})
+    known = parts(model, sets, clair, tokenizer, arguments.quick)
+    chosen = arguments.part or list(known)
+    if unknown := set(chosen) - known.keys():
+        sys.exit(f"no part {unknown.pop()!r}: there are {', '.join(known)}")
+    figures: list[Figure] = []
+    details: dict[str, Any] = {}
+    for name in chosen:
+        found = known[name]()
+        figures += found[0]
+        details |= found[1]
+    finish(arguments, figures, {"CLAIR pairs": where, "threads": threads(), "parts": chosen, **details})
 
 
 if __name__ == "__main__":
