@@ -1,6 +1,6 @@
-"""A checkpoint swapped, a broken one refused and a replica killed, each under load, with one replica of the model.
+"""A checkpoint swapped, broken ones refused and a replica killed, each under load, with one replica of the model.
 
-In the first two parts no client tries anything twice; in the third each asks again, as a whole, up to three times.
+In all but the last part no client tries anything twice; in that one each asks again, as a whole, up to three times.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 from bench import at_least, at_most, finish, options
+from safetensors.torch import load_file, save_file
 from serving import Answer, Served, ask, client, raylign_serve
 
 from raylign.model import bundled_folder
@@ -103,16 +104,18 @@ async def _until(holds: Any, asking: asyncio.Task[None]) -> None:
         await asyncio.sleep(0.2)
 
 
-def checkpoints(folder: Path, model: Path) -> tuple[Path, Path]:
-    """A checkpoint with the same weights in another place, and one whose weights are cut off."""
-    good, broken = Path(shutil.copytree(model, folder / "good")), Path(shutil.copytree(model, folder / "broken"))
-    weights = broken / "model.safetensors"
-    os.truncate(weights, weights.stat().st_size // 3)
-    return good, broken
+def checkpoints(folder: Path, model: Path) -> tuple[Path, dict[str, Path]]:
+    """A checkpoint with the same weights in another place, and broken ones by what is wrong with them."""
+    good, cut, nan = (Path(shutil.copytree(model, folder / name)) for name in ("good", "cut", "nan"))
+    os.truncate(cut / "model.safetensors", (cut / "model.safetensors").stat().st_size // 3)
+    tensors = load_file(nan / "model.safetensors")
+    tensors["model.norm.weight"].fill_(float("nan"))
+    save_file(tensors, nan / "model.safetensors", {"format": "pt"})
+    return good, {"weights cut off": cut, "weights not numbers": nan}
 
 
 def main() -> None:
-    """The three parts on one endpoint."""
+    """All parts on one endpoint."""
     arguments: argparse.Namespace = options(__doc__)
     requests, tokens = (40, 16) if arguments.quick else (1000, 48)
     with tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as folder:
@@ -120,25 +123,29 @@ def main() -> None:
         with raylign_serve({"aligned": str(bundled_folder())}) as served:
             swapped, code, words, seconds = asyncio.run(swap(served, good, tokens, requests))
             print(f"swap: {len(swapped.answers)} requests, {words.strip()}", flush=True)
-            refused, refused_code, refused_words, _ = asyncio.run(swap(served, broken, tokens, requests // 10))
-            print(f"broken: {len(refused.answers)} requests, {refused_words.strip()}", flush=True)
+            refused = {kind: asyncio.run(swap(served, one, tokens, requests // 10)) for kind, one in broken.items()}
+            for kind, (load, _, words, _) in refused.items():
+                print(f"{kind}: {len(load.answers)} requests, {words.strip()}", flush=True)
             killed, recovery = asyncio.run(kill(served, tokens))
             print(f"killed: {len(killed.answers)} requests", flush=True)
     cut = [answer for answer in swapped.failed if answer.stream]
-    rolled_back = refused_code == 2 and "rolled back" in refused_words
     figures = [
         at_least("swap: it happened", float(code == 0), 1),
         at_least("swap: requests", len(swapped.answers), requests),
         at_most("swap: failed requests", len(swapped.failed) - len(cut), 0),
         at_most("swap: cut streams", len(cut), 0),
         at_most("swap: seconds until the new one served", seconds, float("inf")),
-        at_least("broken checkpoint: rolled back", float(rolled_back), 1),
-        at_most("broken checkpoint: failed requests", len(refused.failed), 0),
         at_most("killed replica: requests asked again", sum(one.tries > 1 for one in killed.answers), float("inf")),
         at_most("killed replica: seconds to the next answer", recovery, float("inf")),
         at_most("killed replica: requests that three tries did not save", len(killed.failed), 0),
     ]
-    failed = [asdict(answer) for load in (swapped, refused, killed) for answer in load.failed]
+    for kind, (load, code, words, _) in refused.items():
+        figures += [
+            at_least(f"{kind}: rolled back", float(code == 2 and "rolled back" in words), 1),
+            at_most(f"{kind}: failed requests", len(load.failed), 0),
+        ]
+    loads = [swapped, killed, *(load for load, *_ in refused.values())]
+    failed = [asdict(answer) for load in loads for answer in load.failed]
     finish(arguments, figures, {"tokens": tokens, "in_flight": IN_FLIGHT, "failed": failed[:20]})
 
 
