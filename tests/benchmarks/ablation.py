@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from bench import Figure, at_most
+from bench import Part, at_most
 from peers import as_rows, side
 
 from raylign.config import TrainConfig
@@ -24,8 +24,6 @@ LADDER = [
 BATCH = 8
 MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "mkldnn_linear", "mkldnn::")
 LENGTHS = (512, 1024, 2048, 4096, 8192)
-
-Part = tuple[list[Figure], dict[str, Any]]
 
 
 def ablation(settings: dict[str, Any], pairs: Sequence[TokenPair], repetitions: int) -> Part:

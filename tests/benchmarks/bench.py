@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,10 @@ class Figure:
     met: bool
 
 
+Part = tuple[list[Figure], dict[str, Any]]
+"""What a part of a benchmark gives: its figures, and details for the JSON."""
+
+
 def at_least(name: str, value: float, bar: float) -> Figure:
     """A value that must not be lower."""
     return Figure(name, value, f"≥ {bar:g}", value >= bar)
@@ -54,11 +58,37 @@ def options(
     return parser.parse_args()
 
 
-def finish(arguments: argparse.Namespace, figures: Sequence[Figure], details: dict[str, Any]) -> None:
-    """Print the table, write the JSON, and end with 1 where a bar was missed."""
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """The option of a benchmark whose parts can be measured alone."""
+    parser.add_argument("--part", action="append", help="measure this alone; may be given several times")
+
+
+def measure_parts(arguments: argparse.Namespace, known: Mapping[str, Callable[[], Part]]) -> Part:
+    """The parts that `--part` names, or all of them; each one's table is printed as soon as it is there."""
+    chosen = arguments.part or list(known)
+    if unknown := set(chosen) - known.keys():
+        sys.exit(f"no part {unknown.pop()!r}: there are {', '.join(known)}")
+    figures: list[Figure] = []
+    details: dict[str, Any] = {"parts": chosen}
+    for name in chosen:
+        found, more = known[name]()
+        show(found)
+        figures += found
+        details |= more
+    return figures, details
+
+
+def show(figures: Sequence[Figure]) -> None:
+    """A table of figures and their bars."""
     width = max((len(figure.name) for figure in figures), default=0)
     for figure in figures:
-        print(f"{figure.name:<{width}}  {figure.value:>12.4g}  {figure.bar:>9}  {'met' if figure.met else 'MISSED'}")
+        verdict = "met" if figure.met else "MISSED"
+        print(f"{figure.name:<{width}}  {figure.value:>12.4g}  {figure.bar:>9}  {verdict}", flush=True)
+
+
+def finish(arguments: argparse.Namespace, figures: Sequence[Figure], details: dict[str, Any]) -> None:
+    """Print the table, write the JSON, and end with 1 where a bar was missed."""
+    show(figures)
     if arguments.out:
         record = {
             "benchmark": Path(sys.argv[0]).stem,

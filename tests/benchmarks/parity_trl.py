@@ -5,18 +5,19 @@ one per cent of noise on every weight, so that rewards are not zero and KTO's KL
 is one padded row an answer with logits at every position; every other form of raylign's has to give its loss and
 gradient. `--quick` takes a random two-layer model. TRL comes from `make bench-peers`.
 
-    python tests/benchmarks/parity_trl.py [--quick] [--out FILE.json]
+    python tests/benchmarks/parity_trl.py [--quick] [--part NAME …] [--out FILE.json]
 """
 
 import math
 import socket
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench import Figure, at_most, finish, options
+from bench import Figure, Part, add_part, at_most, finish, measure_parts, options
 from peers import Rows, Side, as_rows, made_pairs, tokenise
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -129,7 +130,7 @@ def distance(found: Gradient, wanted: Gradient) -> float:
     return math.sqrt(difference / sum(float(value.double().square().sum()) for value in wanted.values()))
 
 
-def objectives(bench: Bench) -> list[Figure]:
+def objectives(bench: Bench) -> Part:
     """Every objective that raylign has, against TRL's."""
     pairs, figures = bench.pairs[:PAIRS], []
     ours = bench.ours(pairs)
@@ -146,7 +147,7 @@ def objectives(bench: Bench) -> list[Figure]:
         figures.append(at_most(f"{name}: loss, difference from TRL", apart(loss, their_loss), TOLERANCE))
         figures.append(at_most(f"{name}: gradient, relative error", distance(gradient, their_gradient), TOLERANCE))
     ours.close()
-    return figures
+    return figures, {}
 
 
 def with_mismatched(pairs: Sequence[TokenPair]) -> Rows:
@@ -157,7 +158,7 @@ def with_mismatched(pairs: Sequence[TokenPair]) -> Rows:
     ]
 
 
-def forms(bench: Bench) -> list[Figure]:
+def forms(bench: Bench) -> Part:
     """Every way to lay out and accumulate a batch, against the plain one."""
     pairs, figures = bench.pairs[:PAIRS], []
     whole = [list(range(PAIRS))]
@@ -170,7 +171,7 @@ def forms(bench: Bench) -> list[Figure]:
         found = bench.gradient(ours, objective="apo_zero", batches=split)
         figures += against(plain, found, f"{layout}, logits {logits}, {parts} × {PAIRS // parts} pairs")
     ours.close()
-    return figures + against(plain, two_ranks(bench, pairs), "DeepSpeed engine on 2 ranks")
+    return figures + against(plain, two_ranks(bench, pairs), "DeepSpeed engine on 2 ranks"), {}
 
 
 def against(plain: tuple[float, Gradient], found: tuple[float, Gradient], name: str) -> list[Figure]:
@@ -205,7 +206,7 @@ def two_ranks(bench: Bench, pairs: Sequence[TokenPair]) -> tuple[float, Gradient
     return losses[0], load_file(out)
 
 
-def half_precision(bench: Bench) -> list[Figure]:
+def half_precision(bench: Bench) -> Part:
     """Errors of bf16 against the fp32 truth, as a share of TRL's own."""
     batches = 4 if bench.quick else 6
     pairs = bench.pairs[: PAIRS * batches]
@@ -230,10 +231,10 @@ def half_precision(bench: Bench) -> list[Figure]:
     return [
         at_most("bf16: error of the loss, share of TRL's", errors["bf16"] / errors["TRL"], 1.0),
         at_most("bf16: error of the gradient, share of TRL's", distances["bf16"] / distances["TRL"], 1.0),
-    ]
+    ], {"bf16 errors of the loss": errors, "bf16 errors of the gradient": distances}
 
 
-def trajectory(bench: Bench) -> tuple[list[Figure], dict[str, Any]]:
+def trajectory(bench: Bench) -> Part:
     """The losses of a training run of two pairs a step, the reference being the policy as it starts."""
     count, size = (10, 2) if bench.quick else (50, 2)
     pairs = bench.pairs[: count * size]
@@ -253,12 +254,12 @@ def trajectory(bench: Bench) -> tuple[list[Figure], dict[str, Any]]:
 
 def main() -> None:
     """Objectives, forms, bf16, and a run of steps."""
-    arguments = options(__doc__)
+    arguments = options(__doc__, add_part)
     with tempfile.TemporaryDirectory(prefix="parity-") as folder:
         bench = Bench(Path(folder), arguments.quick)
-        figures = objectives(bench) + forms(bench) + half_precision(bench)
-        last, details = trajectory(bench)
-    finish(arguments, figures + last, details)
+        parts = {"objectives": objectives, "forms": forms, "bf16": half_precision, "steps": trajectory}
+        figures, details = measure_parts(arguments, {name: partial(part, bench) for name, part in parts.items()})
+    finish(arguments, figures, details)
 
 
 if __name__ == "__main__":

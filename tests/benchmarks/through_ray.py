@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ablation import BATCH, Part
-from bench import at_least, local_ray
+from ablation import BATCH
+from bench import Part, at_least, local_ray
 from peers import as_rows, side, tokenise
 
 from raylign.config import LoopConfig

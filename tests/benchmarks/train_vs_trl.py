@@ -17,7 +17,6 @@ whole takes an hour. TRL comes from `make bench-peers`.
 
 import argparse
 import random
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ablation import Part, ablation, logits_memory, profile
-from bench import Figure, at_least, at_most, finish, options
+from ablation import ablation, logits_memory, profile
+from bench import Part, add_part, at_least, at_most, finish, measure_parts, options
 from peers import (
     as_rows,
     batches_of,
@@ -214,7 +213,7 @@ def parts(
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What this benchmark takes beside the others' options."""
     parser.add_argument("--pairs", type=Path, help="a run folder whose CLAIR pairs are taken")
-    parser.add_argument("--part", action="append", help="measure this alone; may be given several times")
+    add_part(parser)
 
 
 def main() -> None:
@@ -229,17 +228,8 @@ def main() -> None:
         "davinci": tokenise(davinci_pairs(), tokenizer),
         "nothing to share": unshareable_pairs(4 * (ROUNDS + 1), tokenizer),
     }
-    known = parts(model, sets, clair, tokenizer, arguments.quick)
-    chosen = arguments.part or list(known)
-    if unknown := set(chosen) - known.keys():
-        sys.exit(f"no part {unknown.pop()!r}: there are {', '.join(known)}")
-    figures: list[Figure] = []
-    details: dict[str, Any] = {}
-    for name in chosen:
-        found = known[name]()
-        figures += found[0]
-        details |= found[1]
-    finish(arguments, figures, {"CLAIR pairs": where, "threads": threads(), "parts": chosen, **details})
+    figures, details = measure_parts(arguments, parts(model, sets, clair, tokenizer, arguments.quick))
+    finish(arguments, figures, {"CLAIR pairs": where, "threads": threads(), **details})
 
 
 if __name__ == "__main__":
