@@ -186,6 +186,9 @@ def _engine_arguments(config: ServeConfig, trust_remote_code: bool, adapters: Se
 
 def _engine_environment(config: ServeConfig, threads: int) -> dict[str, str]:
     environment = engine_environment(gpus=config.gpus_per_replica, engines_per_host=1, cores=threads)
+    # Where vLLM sets up logging, it closes the replica's own log, and a controller that Ray starts again then cannot
+    # recover the replica and stops it. Warnings and errors still reach the worker's log.
+    environment["VLLM_CONFIGURE_LOGGING"] = "0"
     if not config.gpus_per_replica:
         # vLLM prefers this variable to the argument; where the cluster's environment sets it, a replica must not obey.
         cache_bytes = config.engine.get("kv_cache_memory_bytes", CPU_CACHE_BYTES)

@@ -276,12 +276,14 @@ def test_inspect(endpoint: Endpoint, clients: Path, tmp_path: Path) -> None:
 
 @dataclass
 class Load:
-    """Clients that ask without pause, half of them for streams, and never try a second time."""
+    """Clients that ask again and again, half of them for streams, and never try a second time."""
 
     endpoint: Endpoint
     model: str
     clients: int
     tokens: int
+    pause_seconds: float = 0.0
+    """Between a client's requests: what starts meanwhile needs the processor, too."""
     done: int = 0
     failures: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
@@ -302,7 +304,7 @@ class Load:
         client = self.endpoint.client()
         request: dict[str, Any] = {"model": self.model, "messages": QUESTION, "max_tokens": self.tokens}
         request |= {"temperature": 0, "extra_body": {"ignore_eos": True}, "stream": number % 2 == 0}
-        while not self._stop.is_set():
+        while not self._stop.wait(self.pause_seconds):
             try:
                 answer = client.chat.completions.create(**request)
                 text, reason = "", None
@@ -334,8 +336,29 @@ def wait_until(holds: Any, what: str) -> None:
         time.sleep(1)
 
 
+def processes(endpoint: Endpoint, name: str) -> set[int]:
+    """Those of the endpoint's processes that Ray calls so."""
+    import psutil
+
+    found = psutil.Process(endpoint.process.pid).children(recursive=True)
+    return {process.pid for process in found if name in " ".join(process.cmdline())}
+
+
+def test_replicas_outlive_the_controller_that_watches_them(endpoint: Endpoint) -> None:
+    replicas, (controller,) = processes(endpoint, "ServeReplica:raylign"), processes(endpoint, "ServeController")
+    assert len(replicas) == 3  # two models and the router
+    with Load(endpoint, "aligned", clients=2, tokens=64, pause_seconds=0.3) as load:
+        os.kill(controller, signal.SIGKILL)
+        wait_until(lambda: processes(endpoint, "ServeController") - {controller}, "another controller")
+        wait_until(lambda: endpoint.status()["aligned"][:2] == ["healthy", "1"], "its report of the replicas")
+        before = load.done
+        wait_until(lambda: load.done > before + 6, "further answers")
+    assert load.failures == []
+    assert processes(endpoint, "ServeReplica:raylign") == replicas
+
+
 def test_an_upgrade_under_load_loses_no_request(endpoint: Endpoint) -> None:
-    with Load(endpoint, "aligned", clients=3, tokens=64) as load:
+    with Load(endpoint, "aligned", clients=3, tokens=64, pause_seconds=0.3) as load:
         run = endpoint.command(
             "serve", "upgrade", "--from", str(endpoint.folder), "--to", str(endpoint.models["other"])
         )
@@ -352,7 +375,7 @@ def test_an_upgrade_under_load_loses_no_request(endpoint: Endpoint) -> None:
 
 
 def test_a_broken_checkpoint_is_rolled_back_by_itself(endpoint: Endpoint) -> None:
-    with Load(endpoint, "aligned", clients=2, tokens=64) as load:
+    with Load(endpoint, "aligned", clients=2, tokens=64, pause_seconds=0.3) as load:
         run = endpoint.command(
             "serve", "upgrade", "--from", str(endpoint.folder), "--to", str(endpoint.models["broken"])
         )
