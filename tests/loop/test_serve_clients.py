@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -340,8 +341,12 @@ def processes(endpoint: Endpoint, name: str) -> set[int]:
     """Those of the endpoint's processes that Ray calls so."""
     import psutil
 
-    found = psutil.Process(endpoint.process.pid).children(recursive=True)
-    return {process.pid for process in found if name in " ".join(process.cmdline())}
+    found = set()
+    for process in psutil.Process(endpoint.process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            if name in " ".join(process.cmdline()):
+                found.add(process.pid)
+    return found
 
 
 def test_replicas_outlive_the_controller_that_watches_them(endpoint: Endpoint) -> None:
