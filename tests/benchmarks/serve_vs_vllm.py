@@ -44,7 +44,9 @@ def vllm_serve(name: str, model: str, plan: dict[str, Any]) -> Iterator[tuple[st
         arguments = {key.replace("_", "-"): value for key, value in plan["engine_kwargs"].items() if value is not False}
         refused = [f"--no-{key.replace('_', '-')}" for key, value in plan["engine_kwargs"].items() if value is False]
         settings.write_text(yaml.safe_dump(arguments))
-        command = [str(Path(sys.executable).parent / "vllm"), "serve", model, "--config", str(settings), *refused]
+        # What `vllm serve` runs; the command itself asks for a package vllm, and the one for CPU has another name.
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+        command += ["--config", str(settings), *refused]
         command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name, "--api-key", KEY]
         variables = environment(**plan["runtime_env"]["env_vars"], VLLM_NO_USAGE_STATS="1")
         with log.open("wb") as file:
