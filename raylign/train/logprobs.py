@@ -7,34 +7,35 @@ from torch.utils.checkpoint import checkpoint
 
 CHUNK_TOKENS = 256
 """Completion tokens projected on the vocabulary at a time; bounds the memory of logits whatever the answers' length."""
-_CACHED_SCORES = 2**20
-"""fp32 logits, 4 MiB, that several sweeps on CPU find in a core's cache; a whole chunk's would come from memory."""
+_CACHED_SCORES = 400_000
+"""fp32 logits, 1.6 MB, that several sweeps on CPU find in a core's cache; a whole chunk's would come from memory."""
 
 Projection = Callable[[torch.Tensor], torch.Tensor]
 
 
 class _TokenLogps(torch.autograd.Function):
-    """log softmax(logits)[target] in fp32, whose backward pass needs the logits and one number a row."""
+    """log softmax(logits)[target] in fp32, whose backward pass needs the logits alone."""
 
     @staticmethod
     def forward(
         ctx: torch.autograd.function.FunctionCtx, logits_NV: torch.Tensor, target_N: torch.Tensor
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets under logits of any floating type."""
-        normaliser_N = torch.cat([torch.logsumexp(rows.float(), dim=-1) for rows in _blocks(logits_NV, logits_NV)])
-        ctx.save_for_backward(logits_NV, target_N, normaliser_N)
-        return logits_NV.gather(1, target_N[:, None]).squeeze(1).float() - normaliser_N
+        ctx.save_for_backward(logits_NV, target_N)
+        found = [
+            torch.log_softmax(logits.float(), dim=-1).gather(1, target)
+            for logits, target in zip(_blocks(logits_NV, logits_NV), _blocks(target_N[:, None], logits_NV), strict=True)
+        ]
+        return torch.cat(found).squeeze(1)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Gradient of the logits: (one-hot(target) − softmax(logits)) · gradient."""
-        logits_NV, target_N, normaliser_N = ctx.saved_tensors  # type: ignore[attr-defined]
+        logits_NV, target_N = ctx.saved_tensors  # type: ignore[attr-defined]
         result_NV = torch.empty_like(logits_NV)
-        tensors = (logits_NV, target_N[:, None], normaliser_N[:, None], gradients[0][:, None], result_NV)
-        for logits, target, normaliser, gradient, result in zip(
-            *(_blocks(tensor, logits_NV) for tensor in tensors), strict=True
-        ):
-            scores = (logits.float() - normaliser).exp_().mul_(-gradient)
+        tensors = (logits_NV, target_N[:, None], gradients[0][:, None], result_NV)
+        for logits, target, gradient, result in zip(*(_blocks(tensor, logits_NV) for tensor in tensors), strict=True):
+            scores = torch.softmax(logits.float(), dim=-1).mul_(-gradient)
             result.copy_(scores.scatter_add_(1, target, gradient))
         return result_NV, None
 

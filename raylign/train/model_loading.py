@@ -11,6 +11,7 @@ from raylign.config.schema import LoopConfig
 from raylign.errors import ModelError
 from raylign.train.attention import SEGMENTED
 from raylign.train.head import check_projection
+from raylign.train.lean import make_lean
 from raylign.train.lora import add_adapter, quantization_settings
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -42,6 +43,7 @@ def load_model(model: str, config: LoopConfig) -> Any:
     loaded = read_model(model, config, quantization_settings(config.train.lora))
     check_finite_weights(loaded, model)
     check_projection(loaded)
+    make_lean(loaded)
     if why_not_shared(loaded) is None:
         loaded.set_attn_implementation(SEGMENTED)
     if config.train.lora.rank is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from raylign.train.attention import segment_masks
+from raylign.train.attention import plan_attention
 from raylign.train.head import projection
 from raylign.train.logprobs import token_logps
 from raylign.train.packing import Batch
@@ -37,7 +37,7 @@ class Policy(nn.Module):
         device, dtype = batch.token_ids_RT.device, self.model.dtype
         extra: dict[str, Any] = {}
         if batch.segments:
-            extra = {"segments": batch.segments, "masks": segment_masks(batch.segments, device)}
+            extra = {"plan": plan_attention(batch.segments, device, dtype)}
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             embedded_RTD = self.model.get_input_embeddings()(batch.token_ids_RT)
             hidden_RTD = self.model.base_model(

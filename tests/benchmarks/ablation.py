@@ -1,6 +1,7 @@
 """Where raylign's training speed comes from: a line for each ingredient, the operators, and the memory of logits."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
@@ -11,16 +12,25 @@ from raylign.config import TrainConfig
 from raylign.train.tokens import TokenPair
 
 LADDER = [
-    ("padded, logits everywhere, reference in every step", "padded", "everywhere", False),
-    ("+ reference cached", "padded", "everywhere", True),
-    ("+ logits of answers alone", "padded", "answers", True),
-    ("+ packed", "packed", "answers", True),
-    ("+ shared in a pair", "pair", "answers", True),
-    ("+ common beginning of the batch", "raylign", "answers", True),
-    ("+ logits in chunks: raylign's step", "raylign", "chunked", True),
-    ("any common prefix (trie), in chunks", "trie", "chunked", True),
+    ("padded, logits everywhere, reference in every step", "padded", "everywhere", "resident"),
+    ("+ reference cached", "padded", "everywhere", "plain"),
+    ("+ logits of answers alone", "padded", "answers", "plain"),
+    ("+ packed", "packed", "answers", "plain"),
+    ("+ shared in a pair", "pair", "answers", "plain"),
+    ("+ common beginning of the batch", "raylign", "answers", "plain"),
+    ("+ segments of one size attended together", "raylign", "answers", "grouped"),
+    ("+ lean norms and gated layers", "raylign", "answers", "whole"),
+    ("+ logits in chunks: raylign's step", "raylign", "chunked", "whole"),
+    ("any common prefix (trie), in chunks", "trie", "chunked", "whole"),
 ]
-"""Name, layout, way to the logits, and whether the reference is cached."""
+"""Name, layout, way to the logits, and which of SIDES."""
+SIDES: dict[str, dict[str, Any]] = {
+    "resident": {"cached": False, "lean": False, "grouped": False},
+    "plain": {"lean": False, "grouped": False},
+    "grouped": {"lean": False},
+    "whole": {},
+}
+"""What each side leaves out of raylign's step."""
 BATCH = 8
 MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "mkldnn_linear", "mkldnn::")
 LENGTHS = (512, 1024, 2048, 4096, 8192)
@@ -31,16 +41,16 @@ def ablation(settings: dict[str, Any], pairs: Sequence[TokenPair], repetitions: 
     settings = settings | {"rows": as_rows(pairs[:BATCH])}
     seconds: dict[str, list[float]] = {name: [] for name, *_ in LADDER}
     whole = [list(range(BATCH))]
-    with (
-        side("raylign_side.py", **settings) as cached,
-        side("raylign_side.py", **settings | {"cached": False}) as resident,
-    ):
-        cached.ask("reference", batches=whole)
+    with ExitStack() as stack:
+        sides = {
+            name: stack.enter_context(side("raylign_side.py", **settings | without)) for name, without in SIDES.items()
+        }
+        for made in sides.values():
+            made.ask("reference", batches=whole)
         for _ in range(repetitions + 1):
-            for name, layout, logits, is_cached in LADDER:
-                made = cached if is_cached else resident
-                made.ask("arrange", layout=layout, logits=logits)
-                seconds[name].append(made.ask("steps", batches=whole)["seconds"])
+            for name, layout, logits, which in LADDER:
+                sides[which].ask("arrange", layout=layout, logits=logits)
+                seconds[name].append(sides[which].ask("steps", batches=whole)["seconds"])
     speeds = {name: BATCH / median(found[1:]) for name, found in seconds.items()}
     slowest = next(iter(speeds.values()))
     for name, speed in speeds.items():
@@ -73,22 +83,11 @@ def profile(settings: dict[str, Any], pairs: Sequence[TokenPair], repetitions: i
 
 
 def logits_memory(settings: dict[str, Any]) -> Part:
-    """Peak memory of log-probabilities by the number of answer tokens, each length in a fresh process.
-
-    Once with no logits kept for the backward pass, whose memory must not grow, and once as many as the trainer keeps.
-    """
-    usual = TrainConfig().kept_logits_mb
-    peaks: dict[int, dict[int, int]] = {kept_mb: {} for kept_mb in (0, usual)}
-    for kept_mb, found in peaks.items():
-        print(f"train.kept_logits_mb={kept_mb}")
-        for tokens in LENGTHS:
-            with side("raylign_side.py", **settings | {"rows": []}) as made:
-                found[tokens] = made.ask("logits", tokens=tokens, kept_mb=kept_mb)["bytes"]
-            print(
-                f"  {tokens:>5} answer tokens: {found[tokens] / 2**20:>6.0f} MiB  {'#' * round(found[tokens] / 2**23)}"
-            )
-    growth = {kept_mb: found[LENGTHS[-1]] / found[LENGTHS[0]] for kept_mb, found in peaks.items()}
-    return [
-        at_most("peak logits memory, 8192 tokens over 512, none kept", growth[0], 1.25),
-        at_most(f"peak logits memory, 8192 tokens over 512, {usual} MiB kept", growth[usual], 1.25),
-    ], {"logits_peak_bytes": peaks}
+    """Peak memory of log-probabilities by the number of answer tokens, each length in a fresh process."""
+    kept_mb, peaks = TrainConfig().kept_logits_mb, {}
+    for tokens in LENGTHS:
+        with side("raylign_side.py", **settings | {"rows": []}) as made:
+            peaks[tokens] = made.ask("logits", tokens=tokens, kept_mb=kept_mb)["bytes"]
+        print(f"  {tokens:>5} answer tokens: {peaks[tokens] / 2**20:>6.0f} MiB  {'#' * round(peaks[tokens] / 2**23)}")
+    growth = peaks[LENGTHS[-1]] / peaks[LENGTHS[0]]
+    return [at_most("peak logits memory, 8192 tokens over 512", growth, 1.25)], {"logits_peak_bytes": peaks}

@@ -35,14 +35,18 @@ def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: An
         bare.ask("reference", batches=batches)
         for _ in range(rounds):
             alone = [bare.ask("steps", batches=[batch])["seconds"] for batch in batches]
-            shares.append(sum(alone[1:]) / sum(_stage_seconds(usable, tokens, settings)[1:]))
+            lines = _stage_lines(usable, tokens, settings)
+            shares.append(sum(alone[1:]) / sum(line["seconds"] for line in lines[1:]))
+    peak = max(line["peak_memory_gib"] for line in lines)
+    print(f"peak memory of the training worker: {peak:.2f} GiB")
     return [at_least("through Ray Train and DeepSpeed: speed, share of the bare step", median(shares), 0.95)], {
-        "share_of_bare": shares
+        "share_of_bare": shares,
+        "worker_peak_memory_gib": peak,
     }
 
 
-def _stage_seconds(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: dict[str, Any]) -> list[float]:
-    """Seconds of each optimizer step of a training run of its own."""
+def _stage_lines(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics of each optimizer step of a training run of its own."""
     from raylign.train.stage import run
 
     config = LoopConfig()
@@ -60,4 +64,4 @@ def _stage_seconds(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings:
         finally:
             folder.close()
         lines = [json.loads(line) for line in (Path(made) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [line["seconds"] for line in lines if "pairs_per_second" in line]
+    return [line for line in lines if "pairs_per_second" in line]

@@ -102,7 +102,8 @@ def our_settings(model: str, pairs: Sequence[TokenPair], **changes: Any) -> dict
     """What raylign's side starts with."""
     return {
         "model": model, "reference": None, "dtype": "bfloat16", "learning_rate": LEARNING_RATE, "objective": "apo_zero",
-        "beta": BETA, "layout": "raylign", "logits": "chunked", "cached": True, "rows": as_rows(pairs),
+        "beta": BETA, "layout": "raylign", "logits": "chunked", "cached": True, "lean": True, "grouped": True,
+        "activation_checkpointing": False, "rows": as_rows(pairs),
     } | changes  # fmt: skip
 
 
@@ -179,10 +180,11 @@ def memory(model: str, pairs: Sequence[TokenPair]) -> Part:
     batches = [batch for batches in indices(rounds) for batch in batches]
     peaks = {}
     everything = [pair for part in rounds for batch in part for pair in batch]
-    with side("raylign_side.py", **our_settings(model, everything)) as made:
-        made.ask("reference", batches=batches)
-        made.ask("steps", batches=batches)
-        peaks["raylign"] = made.peak_bytes
+    for name, changes in (("raylign", {}), ("raylign, activation checkpointing", {"activation_checkpointing": True})):
+        with side("raylign_side.py", **our_settings(model, everything, **changes)) as made:
+            made.ask("reference", batches=batches)
+            made.ask("steps", batches=batches)
+            peaks[name] = made.peak_bytes
     for rival, settings in (("best", BEST), ("default", DEFAULT)):
         with side("trl_side.py", **trl_settings(model, rounds, 8, settings)) as made:
             made.ask("steps", steps=len(batches))
