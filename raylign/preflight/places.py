@@ -7,6 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from raylign.errors import InputError, ModelError, PlanError
 from raylign.model import BUNDLED, check_bundled, resolve_model
 
@@ -44,7 +46,7 @@ def check_journal(location: str, field: str = "revise.journal") -> None:
 
 
 def check_model(name: str, field: str, trust_remote_code: bool) -> None:
-    """Raise a ModelError where the model is missing or has no chat template, as far as this machine can tell.
+    """Raise a ModelError where the model is missing, damaged or without chat template, as far as this machine can tell.
 
     A hub id that was never downloaded is left to the stage. Nothing is loaded, unpacked or downloaded.
     """
@@ -53,12 +55,28 @@ def check_model(name: str, field: str, trust_remote_code: bool) -> None:
         return
     found = resolve_model(name)
     folder = Path(found)
+    if folder.is_absolute():
+        _check_weights(folder, field)
     template = _has_chat_template(folder, trust_remote_code) if folder.is_absolute() else _hub_has_template(name)
     if not template:
         raise ModelError(
             f"{field} is {name}, which has no chat template",
             f"use an instruct model, or add a {_JINJA} to its folder",
         )
+
+
+def _check_weights(folder: Path, field: str) -> None:
+    """Raise a ModelError where a file of weights is not as long as its own header says: a copy or a write that broke
+    off. Only headers are read."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"{field} is {folder}, whose {path.name} is cut off or damaged: {' '.join(str(error).split())}",
+                "copy or export the model again",
+            ) from error
 
 
 def same_model(name: str) -> str:

@@ -22,6 +22,8 @@ from serving import Answer, Served, ask, client, raylign_serve
 from raylign.model import bundled_folder
 
 IN_FLIGHT = 8
+CUT = "weights cut off"
+"""Refused by a look at the file; what else is broken shows in a replica that starts, and is rolled back."""
 
 
 @dataclass
@@ -106,12 +108,17 @@ async def _until(holds: Any, asking: asyncio.Task[None]) -> None:
 
 def checkpoints(folder: Path, model: Path) -> tuple[Path, dict[str, Path]]:
     """A checkpoint with the same weights in another place, and broken ones by what is wrong with them."""
-    good, cut, nan = (Path(shutil.copytree(model, folder / name)) for name in ("good", "cut", "nan"))
+    good, cut, shape, nan = (Path(shutil.copytree(model, folder / name)) for name in ("good", "cut", "shape", "nan"))
     os.truncate(cut / "model.safetensors", (cut / "model.safetensors").stat().st_size // 3)
     tensors = load_file(nan / "model.safetensors")
-    tensors["model.norm.weight"].fill_(float("nan"))
-    save_file(tensors, nan / "model.safetensors", {"format": "pt"})
-    return good, {"weights cut off": cut, "weights not numbers": nan}
+    norm = tensors["model.norm.weight"]
+    for place, weights in ((shape, norm[:7].clone()), (nan, norm * float("nan"))):
+        save_file(tensors | {"model.norm.weight": weights}, place / "model.safetensors", {"format": "pt"})
+    return good, {CUT: cut, "weights of another shape": shape, "weights not numbers": nan}
+
+
+def _turned_away(kind: str, code: int, words: str) -> bool:
+    return code == 2 and ("cut off or damaged" in words if kind == CUT else "rolled back" in words)
 
 
 def main() -> None:
@@ -141,7 +148,9 @@ def main() -> None:
     ]
     for kind, (load, code, words, _) in refused.items():
         figures += [
-            at_least(f"{kind}: rolled back", float(code == 2 and "rolled back" in words), 1),
+            at_least(
+                f"{kind}: {'refused' if kind == CUT else 'rolled back'}", float(_turned_away(kind, code, words)), 1
+            ),
             at_most(f"{kind}: failed requests", len(load.failed), 0),
         ]
     loads = [swapped, killed, *(load for load, *_ in refused.values())]

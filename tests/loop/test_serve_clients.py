@@ -58,7 +58,7 @@ class Endpoint:
 
 
 def make_models(folder: Path) -> dict[str, Path]:
-    """A base model, another of the same shape, an adapter on the first, and one whose weights are cut off."""
+    """A base model, another of the same shape, an adapter on the first, and one whose weights are no numbers."""
     import peft
     import torch
     from transformers import AutoModelForCausalLM
@@ -77,8 +77,9 @@ def make_models(folder: Path) -> dict[str, Path]:
     tuned.peft_config["default"].base_model_name_or_path = str(base)
     tuned.save_pretrained(folder / "adapter")
     broken = Path(shutil.copytree(base, folder / "broken"))
-    weights_file = broken / "model.safetensors"
-    weights_file.write_bytes(weights_file.read_bytes()[:10_000])
+    for weights in model.parameters():
+        weights.data.fill_(float("nan"))
+    model.save_pretrained(broken)
     return {"base": base, "other": other, "adapter": folder / "adapter", "broken": broken}
 
 

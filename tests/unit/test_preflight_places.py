@@ -4,7 +4,9 @@ import json
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from raylign.errors import InputError, ModelError, PlanError
 from raylign.preflight.gpus import local_gpus
@@ -51,6 +53,20 @@ def test_a_journal_of_an_unknown_kind_is_refused() -> None:
 def test_a_journal_by_uri_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     check_journal(f"file://{tmp_path}/journal")
     assert list((tmp_path / "journal").iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", [4, 60, -1])
+def test_weights_that_are_cut_off_are_refused_before_anything_loads_them(tmp_path: Path, kept: int) -> None:
+    """In the length of the header, in the header, and in the last number."""
+    folder = model_folder(tmp_path / "model", {"chat_template": "{{ messages }}"})
+    save_file({"weight": np.zeros(100, dtype=np.float32)}, folder / "model.safetensors")
+    check_model(str(folder), "model", trust_remote_code=False)
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:kept])
+    with pytest.raises(
+        ModelError, match=r"^model is .*, whose model\.safetensors is cut off or damaged: .*copy or export"
+    ):
+        check_model(str(folder), "model", trust_remote_code=False)
 
 
 @pytest.mark.parametrize("tokenizer", [None, {}, {"chat_template": ""}, {"auto_map": {}}])
