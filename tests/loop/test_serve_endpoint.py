@@ -1,7 +1,9 @@
 """Serving on real Ray Serve and vLLM: one Ray session, a start that fails, then two uses in a row that work."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from ray import serve
 
 from raylign.config import ServeConfig
 from raylign.errors import ConfigError, ModelError, PlanError
-from raylign.serve.endpoint import serve_models
+from raylign.serve.endpoint import host_models, serve_models
+from raylign.serve.look import deployment_name, read_deployment
+from raylign.serve.running import APPLICATION, serve_details
 
 pytestmark = pytest.mark.loop
 
@@ -23,16 +27,36 @@ QUESTION = [{"role": "user", "content": "What is the capital of France? Answer i
 
 @dataclass
 class Endpoint:
-    """The second use, and what was noted of the first."""
+    """An endpoint, by its URL."""
 
     url: str
-    first_models: list[str]
-    first_answer: str
-    cpus_after_first: float
 
     @property
     def client(self) -> openai.OpenAI:
         return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=120)
+
+    def chat(self, model: str, **options: object) -> str:
+        answer = self.client.chat.completions.create(model=model, messages=QUESTION, temperature=0, **options)
+        return answer.choices[0].message.content or ""
+
+    @contextmanager
+    def load(self, model: str, clients: int) -> Iterator[None]:
+        """So many clients that ask without pause."""
+        stop = threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                self.chat(model, max_tokens=64, extra_body={"ignore_eos": True})
+
+        threads = [threading.Thread(target=ask) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
 
 def _free_cpus(wanted: float) -> float:
@@ -80,24 +104,40 @@ def test_the_builder_of_a_serve_config_file(ray_cluster: None, bundled_model: Pa
             build(arguments)
 
 
+def test_replicas_follow_the_load_down_to_none_and_back(ray_cluster: None, bundled_model: Path) -> None:
+    options = {"threads_per_replica": 1, "target_ongoing_requests": 2, "upscale_seconds": 2, "downscale_seconds": 5}
+    config = ServeConfig(port=0, replicas_min=0, replicas_max=2, **options)
+    with host_models({"only": str(bundled_model)}, config) as url:
+        endpoint = Endpoint(url)
+        assert "Paris" in endpoint.chat("only", max_tokens=16)
+        with endpoint.load("only", clients=6):
+            _wait_until(lambda: _replicas("only") == 2, "a second replica")
+        _wait_until(lambda: _replicas("only") == 0, "no replica at all")
+        assert [model.id for model in endpoint.client.models.list()] == ["only"]
+        assert _replicas("only") == 0  # to be listed wakes nobody
+        assert "Paris" in endpoint.chat("only", max_tokens=16)  # to be asked does
+        assert _replicas("only") == 1
+    assert _free_cpus(8.0) == 8.0
+
+
+def _replicas(model: str) -> int:
+    found = read_deployment(serve_details(), APPLICATION, deployment_name(model))
+    assert found is not None
+    return len(found.running)
+
+
+def _wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 180
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.5)
+
+
 @pytest.fixture(scope="module")
 def endpoint(ray_cluster: None, bundled_model: Path) -> Iterator[Endpoint]:
-    folder, config = str(bundled_model), ServeConfig(port=0)
-    with serve_models({"reviser": folder}, config) as url:
-        noted = Endpoint(url, [], "", 0.0)
-        noted.first_models = [model.id for model in noted.client.models.list()]
-        answer = noted.client.chat.completions.create(model="reviser", messages=QUESTION, max_tokens=16, temperature=0)
-        noted.first_answer = answer.choices[0].message.content or ""
-    noted.cpus_after_first = _free_cpus(8.0)
-    with serve_models({"base": folder, "aligned": folder}, config) as url:
-        noted.url = url
-        yield noted
-
-
-def test_the_first_use_answered_and_freed_its_cpus(endpoint: Endpoint) -> None:
-    assert endpoint.first_models == ["reviser"]
-    assert "Paris" in endpoint.first_answer
-    assert endpoint.cpus_after_first == 8.0
+    folder = str(bundled_model)
+    with serve_models({"base": folder, "aligned": folder}, ServeConfig(port=0)) as url:
+        yield Endpoint(url)
 
 
 def test_both_models_are_listed(endpoint: Endpoint) -> None:
