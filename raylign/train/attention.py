@@ -7,7 +7,7 @@ that is masked is masked here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,25 +35,15 @@ class Group:
     """Index of each query; a padded one has any, and sees the first key alone."""
     key_GS: torch.Tensor
     """Index of each key; a padded one has any."""
-    bias_GLS: torch.Tensor
-    """−∞ where a query must not see a key, 0 elsewhere; adding it is several times faster than filling by a mask."""
     kept_M: torch.Tensor
     """Which of the G·L queries are real."""
     token_M: torch.Tensor
     """Their indices."""
+    bias_GLS: torch.Tensor | None
+    """−∞ where a query must not see a key, 0 elsewhere; adding it is several times faster than filling by a mask. None
+    for a large segment without ancestors: SDPA's own causal mask fits, and one of 32K tokens would take gigabytes."""
     small: bool
     """Whether its scores are few enough for plain products on CPU."""
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "Group":
-        """The same group with its tensors on a device and its bias of a type."""
-        return replace(
-            self,
-            query_GL=self.query_GL.to(device),
-            key_GS=self.key_GS.to(device),
-            bias_GLS=self.bias_GLS.to(device, dtype),
-            kept_M=self.kept_M.to(device),
-            token_M=self.token_M.to(device),
-        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ def plan_attention(segments: Sequence[Segment], device: torch.device, dtype: tor
         dtype: the type that scores will have.
     """
     seen = [segment.length + sum(segments[at].length for at in segment.ancestors) for segment in segments]
-    groups = [_group(segments, members, seen).to(device, dtype) for members in _similar(segments, seen)]
+    groups = [_group(segments, members, seen, device, dtype) for members in _similar(segments, seen)]
     groups.sort(key=lambda group: not group.small)
     place_T = torch.cat([group.token_M for group in groups]).argsort()
     return AttentionPlan(tuple(groups), place_T)
@@ -96,22 +86,30 @@ def _worth_padding(segments: Sequence[Segment], members: Sequence[int], seen: Se
     return longest * most <= _SMALL_SCORES and len(members) * longest * most <= _MOST_PADDING * real
 
 
-def _group(segments: Sequence[Segment], members: Sequence[int], seen: Sequence[int]) -> Group:
+def _group(
+    segments: Sequence[Segment], members: Sequence[int], seen: Sequence[int], device: torch.device, dtype: torch.dtype
+) -> Group:
     longest, most = max(segments[at].length for at in members), max(seen[at] for at in members)
+    small = longest * most <= _SMALL_SCORES
     query_GL = torch.zeros(len(members), longest, dtype=torch.long)
     key_GS = torch.zeros(len(members), most, dtype=torch.long)
-    hidden_GLS = torch.ones(len(members), longest, most, dtype=torch.bool)
-    hidden_GLS[:, :, 0] = False  # so that a padded query has something to see
     kept_GL = torch.zeros(len(members), longest, dtype=torch.bool)
     for row, at in enumerate(members):
         own = _tokens(segments[at])
         query_GL[row, : len(own)] = own
         key_GS[row, : seen[at]] = torch.cat([*(_tokens(segments[above]) for above in segments[at].ancestors), own])
-        hidden_GLS[row, : len(own), : seen[at]].triu_(diagonal=1 + seen[at] - len(own))
         kept_GL[row, : len(own)] = True
     kept_M = kept_GL.flatten().nonzero().squeeze(1)
-    bias_GLS = torch.zeros(hidden_GLS.shape).masked_fill_(hidden_GLS, float("-inf"))
-    return Group(query_GL, key_GS, bias_GLS, kept_M, query_GL.flatten()[kept_M], longest * most <= _SMALL_SCORES)
+    token_M = query_GL.flatten()[kept_M]
+    bias_GLS = None
+    if small or longest != most:
+        bias_GLS = torch.full((len(members), longest, most), float("-inf"), dtype=dtype, device=device)
+        bias_GLS[:, :, 0] = 0.0  # so that a padded query has something to see
+        for row, at in enumerate(members):
+            bias_GLS[row, : segments[at].length, : seen[at]].triu_(diagonal=1 + seen[at] - segments[at].length)
+    return Group(
+        query_GL.to(device), key_GS.to(device), kept_M.to(device), token_M.to(device), bias_GLS=bias_GLS, small=small
+    )
 
 
 def _tokens(segment: Segment) -> torch.Tensor:
@@ -159,14 +157,12 @@ def _attend_fused(
 ) -> torch.Tensor:
     """One group through SDPA: [M, heads, head_dim]."""
     query_GLHD, key_GSKD, value_GSKD = _gather(query_THD, key_TKD, value_TKD, group)
-    # SDPA's own causal mask starts at the first key: it fits a segment without ancestors.
-    causal = group.query_GL.shape == group.key_GS.shape and len(group.query_GL) == 1
     attended_GHLD = F.scaled_dot_product_attention(
         query_GLHD.transpose(1, 2),
         key_GSKD.transpose(1, 2),
         value_GSKD.transpose(1, 2),
-        attn_mask=None if causal else group.bias_GLS[:, None],
-        is_causal=causal,
+        attn_mask=None if group.bias_GLS is None else group.bias_GLS[:, None],
+        is_causal=group.bias_GLS is None,
         scale=scale,
         enable_gqa=query_THD.shape[1] != key_TKD.shape[1],
     )
@@ -234,6 +230,7 @@ def _weights(
     heads = key_TKD.shape[1]
     query, key, value = (_by_key_head(tensor, heads) for tensor in _gather(query_THD, key_TKD, value_TKD, group))
     scores = torch.bmm(query, key.transpose(1, 2))
+    assert group.bias_GLS is not None  # a small group has one
     scores.view(len(scores) // heads, -1, *group.bias_GLS.shape[1:]).add_(group.bias_GLS[:, None])
     return torch.softmax(scores, dim=-1, dtype=torch.float32), query, key, value
 
