@@ -1,5 +1,5 @@
-"""`raylign serve` as a person starts it, keys on, with clients that know nothing of it; then its replicas come and go,
-and its checkpoint is swapped. One endpoint for all of it, so the order of the tests is that of the file."""
+"""`raylign serve` as a person starts it, keys on, with clients that know nothing of it; then its controller
+dies, and its checkpoint is swapped. One endpoint for all of it, so the order of the tests is that of the file."""
 
 import asyncio
 import json
@@ -20,7 +20,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from evaluated import write_results
 from random_model import random_llama
+
+from raylign.config import LoopConfig, to_yaml
+from raylign.evaluate.contestants import weights_digest
 
 pytestmark = pytest.mark.loop
 
@@ -351,24 +355,31 @@ def test_replicas_outlive_the_controller_that_watches_them(endpoint: Endpoint) -
     assert processes(endpoint, "ServeReplica:raylign") == replicas
 
 
-def test_an_upgrade_under_load_loses_no_request(endpoint: Endpoint) -> None:
+def test_a_promotion_upgrades_the_served_name_under_load_and_loses_no_request(
+    endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    trained = tmp_path_factory.mktemp("trained")  # served on after this test
+    checkpoint = Path(shutil.copytree(endpoint.models["other"], trained / "checkpoint"))
+    (trained / "config.yaml").write_text(to_yaml(LoopConfig()))
+    write_results(trained, weights_digest(checkpoint))
+    options = ["promote.metric=ifeval.prompt_strict", "promote.served=true", f"promote.served_from={endpoint.folder}"]
     with Load(endpoint, "aligned", clients=3, tokens=64, pause_seconds=0.3) as load:
-        run = endpoint.command(
-            "serve", "upgrade", "--from", str(endpoint.folder), "--to", str(endpoint.models["other"])
-        )
+        run = endpoint.command("promote", "--run", str(trained), *options)
         before = load.done
         wait_until(lambda: load.done > before + 6, "answers of the new one")
     assert run.returncode == 0, run.stderr
-    assert f"aligned is {endpoint.models['other']} now" in run.stdout
+    assert f"aligned serves {checkpoint} in the place of" in run.stdout
+    assert json.loads((trained / "decision.json").read_text())["served"]["upgraded"] is True
     assert load.failures == []
     assert len(load.said) == 2  # the old weights' answer and the new ones'
-    assert str(endpoint.models["other"]) in endpoint.status()["aligned"]
+    assert str(checkpoint) in endpoint.status()["aligned"]
     assert {model.id for model in endpoint.client().models.list()} == {"base", "aligned", "tuned"}
-    again = endpoint.command("serve", "upgrade", "--from", str(endpoint.folder), "--to", str(endpoint.models["other"]))
+    again = endpoint.command("serve", "upgrade", "--from", str(endpoint.folder), "--to", str(checkpoint))
     assert "already" in again.stdout
 
 
 def test_a_broken_checkpoint_is_rolled_back_by_itself(endpoint: Endpoint) -> None:
+    served = endpoint.status()["aligned"][-1]
     with Load(endpoint, "aligned", clients=2, tokens=64, pause_seconds=0.3) as load:
         run = endpoint.command(
             "serve", "upgrade", "--from", str(endpoint.folder), "--to", str(endpoint.models["broken"])
@@ -379,7 +390,7 @@ def test_a_broken_checkpoint_is_rolled_back_by_itself(endpoint: Endpoint) -> Non
     assert load.done > 0
     assert load.failures == []
     assert endpoint.status()["aligned"][0] == "healthy"
-    assert str(endpoint.models["other"]) in endpoint.status()["aligned"]
+    assert endpoint.status()["aligned"][-1] == served
 
 
 def test_what_cannot_be_upgraded_is_said_at_once(endpoint: Endpoint) -> None:

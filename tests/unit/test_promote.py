@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluated import write_results
 
 from raylign import cli
 from raylign.config import LoopConfig, PromoteConfig, to_yaml
@@ -14,24 +15,6 @@ from raylign.promote import stage
 from raylign.promote.stage import run_promote
 
 PROMOTE = ["promote.metric=ifeval.prompt_strict", "promote.guards={ifeval.answer_tokens: [-50, 50]}"]
-
-
-def metric(low: float, high: float, better: bool | None) -> dict[str, Any]:
-    difference = {"value": (low + high) / 2, "ci95": [low, high], "rows": 541}
-    models = {name: {"value": 0.5, "ci95": [0.4, 0.6], "rows": 541} for name in ("base", "aligned")}
-    return {"higher_is_better": better, "models": models, "difference": {"aligned": difference}, "clusters": None}
-
-
-def write_results(run: Path, weights: str, low: float = 0.01, high: float = 0.09) -> None:
-    metrics = {"prompt_strict": metric(low, high, True), "answer_tokens": metric(-30, -10, None)}
-    suite = {"version": "ifeval@123", "tasks": 541, "counts": {"aligned": {"ok": 541}}, "metrics": metrics}
-    results = {
-        "models": {"base": {"weights": "bundled"}, "aligned": {"weights": weights}},
-        "baseline": "base",
-        "suites": {"ifeval": suite},
-    }
-    (run / "evaluate").mkdir(exist_ok=True)
-    (run / "evaluate" / "suites.json").write_text(json.dumps(results), encoding="utf-8")
 
 
 @pytest.fixture
