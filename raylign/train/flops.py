@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from raylign.train.packing import Batch, common_prefix
+from raylign.train.packing import LEAST_SAVED, Batch, common_prefix
 from raylign.train.tokens import TokenPair
 
 
@@ -77,8 +77,10 @@ def work_of_pair(pair: TokenPair, shared: bool, known: int = 0) -> Work:
     """
     prompt, answers = len(pair.prompt_ids), (len(pair.chosen_ids), len(pair.rejected_ids))
     if shared:
-        tails = sum(length * prompt + _causal(length) for length in answers)
-        return Work(prompt - known + sum(answers), sum(answers), _causal(prompt) - _causal(known) + tails)
+        alike = common_prefix([pair.chosen_ids, pair.rejected_ids])
+        once = alike if alike >= LEAST_SAVED else 0
+        tails = sum(length * prompt + _causal(length) for length in answers) - once * prompt - _causal(once)
+        return Work(prompt - known + sum(answers) - once, sum(answers), _causal(prompt) - _causal(known) + tails)
     rows = [prompt + length for length in answers if length]
     return Work(sum(rows), sum(answers), sum(_causal(row) for row in rows))
 

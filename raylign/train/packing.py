@@ -1,23 +1,27 @@
 """How pairs lie in one forward pass: every token once, answers after the prompt they share; pure torch.
 
-The shared layout is one row of T tokens. Segments form a tree: tokens that all prompts of the micro-batch begin
-with, then the rest of each prompt, then its chosen and its rejected answer. A segment sees its ancestors and its own
-past, and its positions go on from its parent's, so each answer has exactly the hidden states it would have alone:
+The shared layout is one row of T tokens. Segments form a tree, as the answers with their prompts do: what several of
+them begin with is laid once, be it the chat template's system text, a prompt or the beginning of both its answers. A
+segment sees its ancestors and its own past, and its positions go on from its parent's, so each answer has exactly the
+hidden states it would have alone:
 
-    tokens     s s s | a a | c c c | r r | b b b | c c | r r r r
-    positions  0 1 2 | 3 4 | 5 6 7 | 5 6 | 3 4 5 | 6 7 | 6 7 8 9
-    parent     -       0     1       1     0       4     4
+    tokens     s s s s | a a a a | c c c | r r | b b b b | c c | r r r r
+    positions  0 1 2 3 | 4 5 6 7 | 8 9 …
+    parent     -       0         1       1     0         4     4
 
 A row with a single answer has one segment for it. The padded layout, one row an answer, serves models whose attention
 cannot be cut into segments.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from raylign.train.tokens import TokenPair
+
+LEAST_SAVED = 4
+"""Tokens that a common beginning must save to become a segment of its own; fewer are not worth another product."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Batch:
 
 def pack(pairs: Sequence[TokenPair], shared: bool) -> Batch:
     """Lay out a micro-batch of at least one pair: prompt-shared in one row, or padded in a row for each answer."""
-    return _pack_shared(pairs) if shared else _pack_padded(pairs)
+    return pack_tree(pairs) if shared else _pack_padded(pairs)
 
 
 def common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:
@@ -81,43 +85,68 @@ def common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:
     return length
 
 
-class _Row:
-    """Collects segments into one row."""
+@dataclass
+class _Tree:
+    """Lays sequences into one row; `where[k]` lists the row's index of every token of sequence k."""
 
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.positions: list[int] = []
-        self.segments: list[Segment] = []
+    sequences: Sequence[tuple[int, ...]]
+    tokens: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    where: list[list[int]] = field(init=False)
 
-    def add(self, tokens: Sequence[int], ancestors: tuple[int, ...]) -> tuple[int, ...]:
-        """Append a segment below `ancestors`; returns the path that its own children name as theirs."""
-        if not tokens:
-            return ancestors
-        depth = sum(self.segments[index].length for index in ancestors)
-        self.segments.append(Segment(len(self.tokens), len(tokens), ancestors))
-        self.tokens.extend(tokens)
-        self.positions.extend(range(depth, depth + len(tokens)))
-        return (*ancestors, len(self.segments) - 1)
+    def __post_init__(self) -> None:
+        self.where = [[] for _ in self.sequences]
 
-    def last(self, path: tuple[int, ...]) -> int:
-        """Index of the last token of a path."""
-        segment = self.segments[path[-1]]
-        return segment.start + segment.length - 1
+    def grow(self, members: Sequence[int], depth: int = 0, ancestors: tuple[int, ...] = ()) -> None:
+        """Lay sequences that agree in their first `depth` tokens, from there on."""
+        for group in self._split(members, depth):
+            for part, end in self._parts(group, depth):
+                self._lay(part, depth, end, ancestors)
+
+    def _split(self, members: Sequence[int], at: int) -> list[list[int]]:
+        """Members by their token at this index; those that have ended are left out."""
+        groups: dict[int, list[int]] = {}
+        for member in members:
+            if len(self.sequences[member]) > at:
+                groups.setdefault(self.sequences[member][at], []).append(member)
+        return list(groups.values())
+
+    def _parts(self, members: Sequence[int], depth: int) -> list[tuple[Sequence[int], int]]:
+        """Members that are worth a common segment from `depth` on, and where each segment ends."""
+        end = depth + common_prefix([self.sequences[member][depth:] for member in members])
+        if len(members) == 1 or (len(members) - 1) * (end - depth) >= LEAST_SAVED:
+            return [(members, end)]
+        ended = [([member], end) for member in members if len(self.sequences[member]) == end]
+        return [*ended, *(part for group in self._split(members, end) for part in self._parts(group, depth))]
+
+    def _lay(self, members: Sequence[int], depth: int, end: int, ancestors: tuple[int, ...]) -> None:
+        """One segment, tokens `depth` to `end` of its members, and what follows it."""
+        start = len(self.tokens)
+        self.segments.append(Segment(start, end - depth, ancestors))
+        self.tokens.extend(self.sequences[members[0]][depth:end])
+        self.positions.extend(range(depth, end))
+        for member in members:
+            self.where[member].extend(range(start, start + end - depth))
+        self.grow(members, end, (*ancestors, len(self.segments) - 1))
 
 
-def _pack_shared(pairs: Sequence[TokenPair]) -> Batch:
-    row, reads = _Row(), []
-    prefix = common_prefix([pair.prompt_ids for pair in pairs])
-    root = row.add(pairs[0].prompt_ids[:prefix], ())
-    for pair in pairs:
-        prompt = row.add(pair.prompt_ids[prefix:], root)
-        for answer in (pair.chosen_ids, pair.rejected_ids):
-            # The last token's own hidden state predicts nothing that counts, but leaving it out would save one
-            # token in a hundred and make every index below harder to trust.
-            start = len(row.tokens)
-            row.add(answer, prompt)
-            reads.append([row.last(prompt), *range(start, start + len(answer) - 1)] if answer else [])
-    return _batch(pairs, [row.tokens], [row.positions], None, tuple(row.segments), reads)
+def pack_tree(pairs: Sequence[TokenPair], together: int | None = None) -> Batch:
+    """The shared layout.
+
+    Args:
+        together: how many neighbouring pairs may share tokens with each other; None for all, 0 for no sharing even
+            within a pair.
+    """
+    answers = [(pair.prompt_ids, answer) for pair in pairs for answer in (pair.chosen_ids, pair.rejected_ids)]
+    tree = _Tree([(*prompt, *answer) if answer else () for prompt, answer in answers])
+    step = len(answers) if together is None else max(1, 2 * together)
+    for first in range(0, len(answers), step):
+        tree.grow(range(first, min(first + step, len(answers))))
+    # The last token's own hidden state predicts nothing that counts, but leaving it out would save one token in a
+    # hundred and make every index harder to trust.
+    reads = [where[len(prompt) - 1 : -1] for (prompt, _), where in zip(answers, tree.where, strict=True)]
+    return _batch(pairs, [tree.tokens], [tree.positions], None, tuple(tree.segments), reads)
 
 
 def _pack_padded(pairs: Sequence[TokenPair]) -> Batch:

@@ -17,11 +17,10 @@ LADDER = [
     ("+ logits of answers alone", "padded", "answers", "plain"),
     ("+ packed", "packed", "answers", "plain"),
     ("+ shared in a pair", "pair", "answers", "plain"),
-    ("+ common beginning of the batch", "raylign", "answers", "plain"),
+    ("+ whatever else begins alike", "raylign", "answers", "plain"),
     ("+ segments of one size attended together", "raylign", "answers", "grouped"),
     ("+ lean norms and gated layers", "raylign", "answers", "whole"),
     ("+ logits in chunks: raylign's step", "raylign", "chunked", "whole"),
-    ("any common prefix (trie), in chunks", "trie", "chunked", "whole"),
 ]
 """Name, layout, way to the logits, and which of SIDES."""
 SIDES: dict[str, dict[str, Any]] = {

@@ -115,21 +115,52 @@ def test_activation_checkpointing_changes_nothing() -> None:
     assert (again - plain).norm() / plain.norm() < 1e-6
 
 
-def test_no_prompt_token_is_computed_twice() -> None:
-    """Prompts 6 + (4, 0, 9, 3, 1) share their first 6 tokens; answers hold 19 + 10 + 16 + 4 + 38 = 87 tokens."""
+def test_prompts_are_computed_once_where_that_saves_enough() -> None:
+    """Prompts 6 + (4, 0, 9, 3, 1) share their first 6 tokens, and both answers of a pair the rest, but for rests of 3
+    and 1, which are not worth a segment; answers hold 19 + 10 + 16 + 4 + 38 = 87 tokens."""
     batch = pack(random_pairs(), shared=True)
-    assert batch.token_ids_RT.shape == (1, 6 + (4 + 0 + 9 + 3 + 1) + 87)
+    assert batch.token_ids_RT.shape == (1, 6 + (4 + 0 + 9 + 2 * 3 + 2 * 1) + 87)
     assert batch.target_N.numel() == 87
 
 
 def test_positions_of_both_answers_go_on_from_the_prompt() -> None:
-    pairs = [TokenPair("a", (1, 2, 3, 4), (5, 6), (7,)), TokenPair("b", (1, 2, 9), (5,), (6, 7))]
+    system = (11, 12, 13, 14)
+    pairs = [TokenPair("a", (*system, 1, 2, 3, 4), (5, 6), (7,)), TokenPair("b", (*system, 9, 9, 9, 9), (5,), (6, 7))]
     batch = pack(pairs, shared=True)
-    assert batch.token_ids_RT.tolist() == [[1, 2, 3, 4, 5, 6, 7, 9, 5, 6, 7]]
-    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 4, 2, 3, 3, 4]]
-    assert batch.read_N.tolist() == [3, 4, 3, 7, 7, 9]  # first tokens are read from the end of their prompt
+    assert batch.token_ids_RT.tolist() == [[*system, 1, 2, 3, 4, 5, 6, 7, 9, 9, 9, 9, 5, 6, 7]]
+    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 4, 5, 6, 7, 8, 8, 9]]
+    assert batch.read_N.tolist() == [7, 8, 7, 14, 14, 16]  # first tokens are read from the end of their prompt
     assert batch.target_N.tolist() == [5, 6, 7, 5, 6, 7]
     assert batch.answer_N.tolist() == [0, 0, 1, 2, 3, 3]
+
+
+ALIKE = [
+    TokenPair("a", (1, 2, 3), (4, 5, 6, 7, 8, 9), (4, 5, 6, 7, 9)),
+    TokenPair("b", (1, 2, 3), (4, 5, 6, 7), (4, 5, 6, 7, 8, 9, 9)),  # one answer begins another
+    TokenPair("c", (50, 51, 52, 53, 54), (60, 61), (70,)),
+]
+
+
+def test_what_answers_begin_with_is_computed_once_too() -> None:
+    batch = pack(ALIKE, shared=True)
+    once = [1, 2, 3, 4, 5, 6, 7]
+    assert sorted(batch.token_ids_RT[0].tolist()) == sorted([*once, 8, 9, 9, 8, 9, 9, 50, 51, 52, 53, 54, 60, 61, 70])
+    assert batch.target_N.numel() == 6 + 5 + 4 + 7 + 2 + 1  # and still counted for every answer
+
+
+def test_answers_that_begin_alike_keep_their_log_probabilities_and_gradients() -> None:
+    plain = tiny_llama()
+    model = copy.deepcopy(plain)
+    model.set_attn_implementation(SEGMENTED)
+    policy, weights = Policy(model), torch.tensor([0.3, -1.0, 2.0])
+    expected_B = torch.stack([logps_one_by_one(plain, pair, pair.chosen_ids) for pair in ALIKE])
+    other_B = torch.stack([logps_one_by_one(plain, pair, pair.rejected_ids) for pair in ALIKE])
+    chosen_B, rejected_B = policy(pack(ALIKE, shared=True))
+    torch.testing.assert_close(chosen_B, expected_B, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rejected_B, other_B, rtol=1e-5, atol=1e-5)
+    expected = gradients(plain, (weights * (expected_B - 0.5 * other_B)).sum())
+    found = gradients(policy, (weights * (chosen_B - 0.5 * rejected_B)).sum())
+    assert (found - expected).norm() / expected.norm() < 1e-5
 
 
 def singles(pairs: list[TokenPair]) -> list[TokenPair]:
