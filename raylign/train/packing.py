@@ -5,9 +5,9 @@ them begin with is laid once, be it the chat template's system text, a prompt or
 segment sees its ancestors and its own past, and its positions go on from its parent's, so each answer has exactly the
 hidden states it would have alone:
 
-    tokens     s s s s | a a a a | c c c | r r | b b b b | c c | r r r r
-    positions  0 1 2 3 | 4 5 6 7 | 8 9 …
-    parent     -       0         1       1     0         4     4
+    tokens     s s s s | a a a a | c c c  | r r | b b b b | c c | r r r  r
+    positions  0 1 2 3 | 4 5 6 7 | 8 9 10 | 8 9 | 4 5 6 7 | 8 9 | 8 9 10 11
+    parent     -       | 0       | 1      | 1   | 0       | 4   | 4
 
 A row with a single answer has one segment for it. The padded layout, one row an answer, serves models whose attention
 cannot be cut into segments.
