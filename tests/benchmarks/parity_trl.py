@@ -44,7 +44,6 @@ FORMS = [
     ("packed", "answers", 1),
     ("pair", "answers", 1),
     ("raylign", "answers", 1),
-    ("trie", "answers", 1),
     ("raylign", "chunked", 1),
     ("raylign", "chunked", 8),
 ]
