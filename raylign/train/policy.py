@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from raylign.train.attention import plan_attention
+from raylign.train.attention_plan import plan_attention
 from raylign.train.head import projection
 from raylign.train.logprobs import token_logps
 from raylign.train.packing import Batch

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from raylign.config import LoopConfig
 from raylign.session import prepare_environment
-from raylign.train import attention, model_loading
+from raylign.train import attention_plan, model_loading
 from raylign.train import policy as policy_module
 from raylign.train.attention import SEGMENTED
 from raylign.train.baseline import mismatched, z_ref
@@ -76,7 +76,7 @@ class BareStep:
         if not request.get("lean", True):
             model_loading.make_lean = lambda model: 0
         if not request.get("grouped", True):
-            attention._MOST_PADDING = 0.0
+            attention_plan.MOST_PADDING = 0.0
         self.policy = Policy(load_model(request["model"], config), config.train.kept_logits_mb).train()
         self.resident = None if request["cached"] else Policy(load_model(request["model"], config)).eval()
         optimizer = MasterAdam if request["dtype"] == "bfloat16" else PlainAdam

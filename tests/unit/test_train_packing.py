@@ -2,12 +2,13 @@
 
 import copy
 import random
+from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from raylign.train import attention
+from raylign.train import attention, attention_plan
 from raylign.train.attention import SEGMENTED
 from raylign.train.logprobs import token_logps
 from raylign.train.model_loading import why_not_shared
@@ -63,13 +64,17 @@ def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("changed", [{}, {"_PRODUCTS_ON": ()}, {"_SMALL_SCORES": 0}], ids=["cpu", "gpu", "long"])
+@pytest.mark.parametrize(
+    "changed",
+    [(), (attention, "_PRODUCTS_ON", ()), (attention_plan, "SMALL_SCORES", 0)],
+    ids=["cpu", "gpu", "long"],
+)
 def test_log_probabilities_and_gradients_equal_plain_forward_passes(
-    shared: bool, changed: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    shared: bool, changed: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever way attention is computed: as on a CPU, as on a GPU, and as for segments too long for groups."""
-    for name, value in changed.items():
-        monkeypatch.setattr(attention, name, value)
+    if changed:
+        monkeypatch.setattr(*changed)
     plain, pairs = tiny_llama(), random_pairs()
     expected_chosen = torch.stack([logps_one_by_one(plain, pair, pair.chosen_ids) for pair in pairs])
     expected_rejected = torch.stack([logps_one_by_one(plain, pair, pair.rejected_ids) for pair in pairs])

@@ -1,0 +1,124 @@
+"""Attention of small groups by plain matrix products, with a backward pass of its own; torch, meant for CPU.
+
+SDPA's backward pass is slow on CPU, and autograd's own would keep every matrix of attention weights. Here they are
+computed again in the backward pass, and the heads that share keys are in one product. Products are of the type that
+autocast says; weights, and sums over the segments that see a token, are fp32.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from raylign.train.attention_plan import Group, gather
+
+
+def grouped_products(
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, scale: float, groups: Sequence[Group]
+) -> torch.Tensor:
+    """Attended values of the groups' tokens, one group after another: [M, heads, head_dim].
+
+    Args:
+        query_THD: queries of the row's T tokens; keys and values may have fewer heads (grouped-query attention).
+        groups: small ones, each with a bias.
+    """
+    attended_MHD: torch.Tensor = _Products.apply(query_THD, key_TKD, value_TKD, scale, groups)  # type: ignore[no-untyped-call]
+    return attended_MHD
+
+
+class _Products(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query_THD: torch.Tensor,
+        key_TKD: torch.Tensor,
+        value_TKD: torch.Tensor,
+        scale: float,
+        groups: Sequence[Group],
+    ) -> torch.Tensor:
+        ctx.types = [tensor.dtype for tensor in (query_THD, key_TKD, value_TKD)]
+        ctx.groups, ctx.scale = groups, scale
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query_THD.dtype
+        row = (query_THD * scale).to(dtype), key_TKD.to(dtype), value_TKD.to(dtype)
+        ctx.save_for_backward(*row)
+        return torch.cat([_attend(*row, group) for group in groups])
+
+    @staticmethod
+    def backward(ctx: Any, gradient_MHD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query_THD, key_TKD, value_TKD = ctx.saved_tensors
+        to_query, to_key, to_value = (
+            torch.zeros(tensor.shape, dtype=torch.float32) for tensor in (query_THD, key_TKD, value_TKD)
+        )
+        parts_MHD = torch.split(gradient_MHD.to(query_THD.dtype), [len(group.kept_M) for group in ctx.groups])
+        for group, part_MHD in zip(ctx.groups, parts_MHD, strict=True):
+            of_query_MHD, *of_segments = _gradients(query_THD, key_TKD, value_TKD, part_MHD, group)
+            to_query.index_copy_(0, group.token_M, of_query_MHD.float())
+            for sums, of_segments_GSKD in zip((to_key, to_value), of_segments, strict=True):
+                sums.index_add_(0, group.key_GS.flatten(), of_segments_GSKD.flatten(0, 1).float())
+        whole = zip((to_query.mul_(ctx.scale), to_key, to_value), ctx.types, strict=True)
+        return *(tensor.to(dtype) for tensor, dtype in whole), None, None
+
+
+def _attend(query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, group: Group) -> torch.Tensor:
+    """Attended values of one group: [M, heads, head_dim]."""
+    query, key, value = _operands(query_THD, key_TKD, value_TKD, group)
+    attended = torch.bmm(_weights(query, key, group).to(value.dtype), value)
+    return _drop_padding(attended, query_THD.shape[1], group)
+
+
+def _gradients(
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, gradient_MHD: torch.Tensor, group: Group
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients of one group's queries [M, heads, head_dim], and of its keys and values [G, S, key heads, head_dim]."""
+    heads, dtype = key_TKD.shape[1], query_THD.dtype
+    query, key, value = _operands(query_THD, key_TKD, value_TKD, group)
+    weights = _weights(query, key, group)
+    gradient = _by_key_head(_pad(gradient_MHD, group), heads)
+    of_value = torch.bmm(weights.to(dtype).transpose(1, 2), gradient)
+    # Softmax: what comes back to a score is weight · (gradient − the row's mean gradient under its weights).
+    weighted = torch.bmm(gradient, value.transpose(1, 2)).float().mul_(weights)
+    scores = weighted.sub_(weights.mul_(weighted.sum(dim=-1, keepdim=True))).to(dtype)
+    of_query = _drop_padding(torch.bmm(scores, key), query_THD.shape[1], group)
+    of_key = torch.bmm(scores.transpose(1, 2), query)
+    return of_query, _by_segment(of_key, heads), _by_segment(of_value, heads)
+
+
+def _operands(
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, group: Group
+) -> tuple[torch.Tensor, ...]:
+    """A group's queries, keys and values, each with G · key heads in front."""
+    return tuple(_by_key_head(tensor, key_TKD.shape[1]) for tensor in gather(query_THD, key_TKD, value_TKD, group))
+
+
+def _weights(query: torch.Tensor, key: torch.Tensor, group: Group) -> torch.Tensor:
+    """Attention weights in fp32, of a group's operands."""
+    assert group.bias_GLS is not None  # a small group has one
+    count, length, seen = group.bias_GLS.shape
+    scores = torch.bmm(query, key.transpose(1, 2))
+    scores.view(count, -1, length, seen).add_(group.bias_GLS[:, None])
+    return torch.softmax(scores, dim=-1, dtype=torch.float32)
+
+
+def _by_key_head(tensor_GLHD: torch.Tensor, key_heads: int) -> torch.Tensor:
+    """[G · key heads, heads a key head · L, head_dim]: the heads that share keys one after another."""
+    count, length, heads, size = tensor_GLHD.shape
+    grouped = tensor_GLHD.view(count, length, key_heads, heads // key_heads, size).permute(0, 2, 3, 1, 4)
+    return grouped.reshape(count * key_heads, heads // key_heads * length, size)
+
+
+def _by_segment(tensor: torch.Tensor, key_heads: int) -> torch.Tensor:
+    """[G, S, key heads, head_dim] from G · key heads in front."""
+    return tensor.view(-1, key_heads, *tensor.shape[1:]).transpose(1, 2)
+
+
+def _pad(tensor_MHD: torch.Tensor, group: Group) -> torch.Tensor:
+    """[G, L, heads, head_dim] with zeros for padded queries."""
+    whole = tensor_MHD.new_zeros(group.query_GL.numel(), *tensor_MHD.shape[1:])
+    return whole.index_copy_(0, group.kept_M, tensor_MHD).view(*group.query_GL.shape, *tensor_MHD.shape[1:])
+
+
+def _drop_padding(grouped: torch.Tensor, heads: int, group: Group) -> torch.Tensor:
+    """The inverse of `_by_key_head` for the real queries: [M, heads, head_dim]."""
+    count, length = group.query_GL.shape
+    attended_GHLD = grouped.view(count, heads, length, -1)
+    return attended_GHLD.transpose(1, 2).flatten(0, 1).index_select(0, group.kept_M)
