@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,24 @@ def options(
     parser.add_argument("--out", type=Path, help="where to write figures, hardware, versions and commit as JSON")
     add_own(parser)
     return parser.parse_args()
+
+
+Turn = dict[str, dict[str, Any]]
+"""What each side of a comparison gave, one after the other."""
+
+
+def in_turn(sides: Sequence[str], repetitions: int, measure: Callable[[str], dict[str, Any]]) -> list[Turn]:
+    """Measure every side so many times, each going first in turn.
+
+    The host's own speed changes within minutes, so a side is to be compared with its neighbour in the same turn.
+    """
+    orders = [list(sides) if number % 2 == 0 else list(sides)[::-1] for number in range(repetitions)]
+    return [{side: measure(side) for side in order} for order in orders]
+
+
+def medians(turns: Sequence[Turn], name: str) -> dict[str, float]:
+    """The median of one value by side."""
+    return {side: statistics.median(turn[side][name] for turn in turns) for side in turns[0]}
 
 
 def add_part(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from bench import ROOT, at_least, at_most, finish, local_ray, options
+from bench import ROOT, at_least, at_most, finish, in_turn, local_ray, medians, options
 
 from raylign.config import LoopConfig, PromptsConfig
 from raylign.engine import engine_environment
@@ -146,7 +146,7 @@ def repetition(side: str, path: str, count: int, tokens: int) -> dict[str, Any]:
             sys.exit(f"{side} failed:\n{log.read_text()[-4000:]}")
         result: dict[str, Any] = json.loads(found.read_text())
     print(f"{side:<14}" + "".join(f"  {name} {value:,.1f}" for name, value in result.items()), flush=True)
-    return result | {"side": side, "tokens_per_second": result["tokens"] / result["seconds"]}
+    return result | {"tokens_per_second": result["tokens"] / result["seconds"]}
 
 
 def run_side(arguments: list[str]) -> None:
@@ -163,19 +163,19 @@ def main() -> None:
     count, tokens, repetitions = (32, 16, 1) if arguments.quick else (512, 64, 5)
     path = str(SHARED) if SHARED.is_file() else "bundled"
     print(f"prompts: {path if path == 'bundled' else os.path.relpath(path, ROOT)}", flush=True)
-    turns = [list(SIDES) if number % 2 == 0 else list(SIDES)[::-1] for number in range(repetitions)]
-    results = [repetition(side, path, count, tokens) for turn in turns for side in turn]
-    found = {side: [one["tokens_per_second"] for one in results if one["side"] == side] for side in SIDES}
-    speeds = {side: statistics.median(speed) for side, speed in found.items()}
-    shares = [ours / theirs for theirs, ours in zip(*found.values(), strict=True)]
-    made = {(result["answers"], result["tokens"], result["prompt_tokens"]) for result in results}
+    turns = in_turn(list(SIDES), repetitions, lambda side: repetition(side, path, count, tokens))
+    theirs, ours = SIDES
+    speeds = medians(turns, "tokens_per_second")
+    share = statistics.median(turn[ours]["tokens_per_second"] / turn[theirs]["tokens_per_second"] for turn in turns)
+    made = {
+        (result["answers"], result["tokens"], result["prompt_tokens"]) for turn in turns for result in turn.values()
+    }
     figures = [
-        at_least("tokens a second, vllm.LLM.chat", speeds["vllm.LLM.chat"], 0),
-        at_least("tokens a second, raylign", speeds["raylign"], 0),
+        *(at_least(f"tokens a second, {side}", speed, 0) for side, speed in speeds.items()),
         at_most("repetitions that made other numbers of tokens", float(len(made) - 1), 0),
-        at_least("raylign's share of the plain engine's speed", statistics.median(shares), 0.95),
+        at_least("raylign's share of the plain engine's speed", share, 0.95),
     ]
-    details = {"prompts": path if path == "bundled" else SHARED.name, "tokens": tokens, "repetitions": results}
+    details = {"prompts": path if path == "bundled" else SHARED.name, "tokens": tokens, "repetitions": turns}
     finish(arguments, figures, details)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import psutil
 import yaml
-from bench import at_least, at_most, finish, options
+from bench import Turn, at_least, at_most, finish, in_turn, medians, options
 from serving import KEY, Answer, ask, client, environment, raylign_serve
 
 from raylign.config import ServeConfig
@@ -113,7 +113,6 @@ def repetition(side: str, urls: dict[str, str], processes: list[int], scale: dic
     streams = asyncio.run(measure(urls, scale["streams"], 8, scale["tokens"], stream=True))
     firsts = [answer.first_seconds for answer in streams if answer.first_seconds is not None]
     result = {
-        "side": side,
         "tokens_per_second": sum(answer.tokens for answer in answers) / seconds,
         "first_token_ms": 1000 * statistics.mean(firsts) if firsts else float("inf"),
         "stream_seconds": statistics.mean(answer.seconds for answer in streams),
@@ -143,35 +142,30 @@ def main() -> None:
         small = scale | {"requests": 4, "streams": 4, "tokens": 8}
         for side, (urls, processes) in sides.items():
             repetition(f"(warm) {side}", urls, processes, small)
-        results = [
-            repetition(side, *(sides[side]), scale)
-            for number in range(scale["repetitions"])
-            for side in (SIDES if number % 2 == 0 else SIDES[::-1])
-        ]
-    report(arguments, results, scale)
+        turns = in_turn(SIDES, scale["repetitions"], lambda side: repetition(side, *sides[side], scale))
+    report(arguments, turns, scale)
 
 
-def report(arguments: argparse.Namespace, results: list[dict[str, Any]], scale: dict[str, int]) -> None:
+def report(arguments: argparse.Namespace, turns: list[Turn], scale: dict[str, int]) -> None:
     """Ratios of neighbouring repetitions; where one misses its bar, who used the processor."""
-    pairs = list(zip(*([result for result in results if result["side"] == side] for side in SIDES), strict=True))
-    share = statistics.median(ours["tokens_per_second"] / plain["tokens_per_second"] for plain, ours in pairs)
-    later = statistics.median(ours["first_token_ms"] - plain["first_token_ms"] for plain, ours in pairs)
-    median = {
-        side: statistics.median(result["tokens_per_second"] for result in results if result["side"] == side)
-        for side in SIDES
-    }
+    theirs, ours = SIDES
+    share = statistics.median(turn[ours]["tokens_per_second"] / turn[theirs]["tokens_per_second"] for turn in turns)
+    later = statistics.median(turn[ours]["first_token_ms"] - turn[theirs]["first_token_ms"] for turn in turns)
     if share < 0.85 or later > 20:
-        for result in results[:2]:
-            print(f"processors used by {result['side']} while it made tokens:")
+        for side, result in turns[0].items():
+            print(f"processors used by {side} while it made tokens:")
             for name, used in result["cpu_share"].items():
                 print(f"  {used:5.2f}  {name}")
     figures = [
-        at_most("requests that failed", float(sum(result["failed"] for result in results)), 0),
-        *(at_least(f"tokens a second, {side}", median[side], 0) for side in SIDES),
+        at_most("requests that failed", float(sum(result["failed"] for turn in turns for result in turn.values())), 0),
+        *(
+            at_least(f"tokens a second, {side}", speed, 0)
+            for side, speed in medians(turns, "tokens_per_second").items()
+        ),
         at_most("first token at 8 streams: later by, ms", later, 20),
         at_least("share of plain vllm serve's tokens a second", share, 0.85),
     ]
-    finish(arguments, figures, {"scale": scale, "repetitions": results})
+    finish(arguments, figures, {"scale": scale, "repetitions": turns})
 
 
 if __name__ == "__main__":
