@@ -30,6 +30,9 @@ AnswerLogps = tuple[float, float]
 TOLERANCE = 0.08
 """How far a reward may be from 0 at the first step, in nats times β; rounding in bf16 stays well below."""
 
+_FORWARD_PASS = 2
+"""Goes up with every change of how the forward pass rounds: in bf16 that moves an answer by half a nat, so numbers of
+before it are none of the policy's, and are computed anew."""
 
 _ORIGIN = b"raylign"
 """Under this name a file's metadata says who computed it: {"run", "seconds", "digest"}."""
@@ -63,11 +66,12 @@ def weights_fingerprint(folder: Path) -> str:
 
 
 def reference_key(weights: str, pairs: Sequence[TokenPair], dtype: str, layout: str) -> str:
-    """The identity of a set of reference log-probabilities: weights, token ids (hence template), dtype and layout."""
+    """The identity of a set of reference log-probabilities: weights, token ids (hence template), dtype, layout, and how
+    the forward pass rounds."""
     tokens = hashlib.sha256()
     for pair in pairs:
         tokens.update(repr((pair.id, pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)).encode())
-    return content_id(weights, tokens.hexdigest(), dtype, layout)
+    return content_id(weights, tokens.hexdigest(), dtype, layout, str(_FORWARD_PASS))
 
 
 def reference_path(folder: Path, key: str) -> Path:

@@ -52,7 +52,7 @@ def _stage_lines(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: d
     config = LoopConfig()
     train = config.train
     train.batch_size = train.micro_batch_size = BATCH
-    train.log_every, train.cpus_per_worker, train.objective = 1, 1.0, settings["objective"]
+    train.log_every, train.objective = 1, settings["objective"]
     train.max_length = max(pair.length for pair in tokens)
     with tempfile.TemporaryDirectory(prefix="through-ray-") as made:
         for split, rows in (("train", pairs), ("heldout", pairs[:1])):
