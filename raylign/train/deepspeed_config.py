@@ -19,7 +19,7 @@ def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
     """
     on_gpu = train.gpus_per_worker > 0
     zero: dict[str, Any] = {"stage": train.zero_stage, "overlap_comm": on_gpu, "contiguous_gradients": True}
-    if not on_gpu:
+    if not on_gpu and train.zero_stage < 3:
         zero["reduce_bucket_size"] = _CPU_BUCKET
     if not on_gpu or train.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": on_gpu}

@@ -10,6 +10,7 @@ def test_the_laptop_form_takes_deepspeeds_own_cpu_optimizer() -> None:
     found = deepspeed_config(TrainConfig(), 1)
     assert found["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": False}
     assert found["zero_optimization"]["stage"] == 1
+    assert found["zero_optimization"]["reduce_bucket_size"] == 30_000_000
     assert found["bf16"] == {"enabled": True}
     assert found["optimizer"]["type"] == "AdamW"
 
@@ -19,6 +20,7 @@ def test_a_gpu_keeps_its_optimizer_unless_told_otherwise() -> None:
     zero = deepspeed_config(gpu, 8)["zero_optimization"]
     assert "offload_optimizer" not in zero
     assert zero["overlap_comm"] is True
+    assert "reduce_bucket_size" not in zero
     assert zero["stage3_gather_16bit_weights_on_model_save"] is True
     gpu.offload_optimizer = True
     assert deepspeed_config(gpu, 8)["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": True}
