@@ -149,6 +149,53 @@ def objectives(bench: Bench) -> Part:
     return figures, {}
 
 
+def accuracy(bench: Bench) -> Part:
+    """Which of the two is nearer to APO-zero's gradient in fp64: what they differ by is the rounding of both."""
+    pairs = bench.pairs[:PAIRS]
+    truth = in_fp64(bench, pairs)
+    ours, theirs = bench.ours(pairs), bench.theirs(pairs, PEERS["apo_zero"], PAIRS)
+    mine = bench.gradient(ours, objective="apo_zero", batches=[list(range(PAIRS))])[1]
+    other = bench.gradient(theirs)[1]
+    ours.close()
+    theirs.close()
+    errors = {"raylign": distance(mine, truth), "TRL": distance(other, truth)}
+    share = errors["raylign"] / errors["TRL"]
+    return [
+        at_most("fp32 against fp64: raylign's gradient, relative error", errors["raylign"], TOLERANCE),
+        at_most("fp32 against fp64: TRL's gradient, relative error", errors["TRL"], math.inf),
+        at_most("fp32 against fp64: raylign's error as a share of TRL's", share, 1.0),
+    ], {"fp32 errors of the gradient": errors}
+
+
+def in_fp64(bench: Bench, pairs: Sequence[TokenPair]) -> Gradient:
+    """The gradient of APO-zero (arXiv 2408.06266, equation 3), a sequence at a time, by transformers alone."""
+    policy, reference = fp64_model(bench.policy), fp64_model(bench.reference)
+    for pair in pairs:
+        chosen, rejected = (
+            BETA * (fp64_logp(policy, pair.prompt_ids, answer) - fp64_logp(reference, pair.prompt_ids, answer).detach())
+            for answer in (pair.chosen_ids, pair.rejected_ids)
+        )
+        ((1 - torch.sigmoid(chosen) + torch.sigmoid(rejected)) / len(pairs)).backward()
+    return {name: value.grad for name, value in policy.named_parameters() if value.grad is not None}
+
+
+def fp64_model(folder: str) -> Any:
+    """A model whose norms stay in fp64, too, which transformers takes down to fp32."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = partial(
+                torch.rms_norm, normalized_shape=[len(module.weight)], weight=module.weight, eps=module.variance_epsilon
+            )
+    return model
+
+
+def fp64_logp(model: Any, prompt: tuple[int, ...], answer: tuple[int, ...]) -> torch.Tensor:
+    """Summed log-probability of an answer."""
+    logits_TV = model(input_ids=torch.tensor([[*prompt, *answer]]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+    return torch.log_softmax(logits_TV, dim=-1).gather(1, torch.tensor(answer)[:, None]).sum()
+
+
 def with_mismatched(pairs: Sequence[TokenPair]) -> Rows:
     """Rows that also say which answers raylign's KL baseline sees behind each prompt, for TRL to see the same."""
     return [
@@ -256,7 +303,13 @@ def main() -> None:
     arguments = options(__doc__, add_part)
     with tempfile.TemporaryDirectory(prefix="parity-") as folder:
         bench = Bench(Path(folder), arguments.quick)
-        parts = {"objectives": objectives, "forms": forms, "bf16": half_precision, "steps": trajectory}
+        parts = {
+            "objectives": objectives,
+            "accuracy": accuracy,
+            "forms": forms,
+            "bf16": half_precision,
+            "steps": trajectory,
+        }
         figures, details = measure_parts(arguments, {name: partial(part, bench) for name, part in parts.items()})
     finish(arguments, figures, details)
 
