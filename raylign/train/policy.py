@@ -49,6 +49,7 @@ class Policy(nn.Module):
             ).last_hidden_state
             hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, batch.read_N)
             logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model), kept_tokens=self.kept_tokens)
-        logps_A = torch.zeros(2 * batch.pairs, dtype=torch.float32, device=logps_N.device)
-        logps_A = logps_A.index_add(0, batch.answer_N, logps_N)
+        # Hundreds of nats added up one by one in fp32 would put rewards off by some 1e-5, and all gradients with them.
+        sums_A = torch.zeros(2 * batch.pairs, dtype=torch.float64, device=logps_N.device)
+        logps_A = sums_A.index_add(0, batch.answer_N, logps_N.double()).float()
         return logps_A[0::2], logps_A[1::2]
