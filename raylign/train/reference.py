@@ -30,7 +30,7 @@ AnswerLogps = tuple[float, float]
 TOLERANCE = 0.08
 """How far a reward may be from 0 at the first step, in nats times β; rounding in bf16 stays well below."""
 
-_FORWARD_PASS = 2
+_FORWARD_PASS = 3
 """Goes up with every change of how the forward pass rounds: in bf16 that moves an answer by half a nat, so numbers of
 before it are none of the policy's, and are computed anew."""
 
