@@ -66,6 +66,8 @@ def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from raylign.train.head import anchor_head
+
     if not gpus:  # Ray sets one thread a logical CPU; the served models are gone by now, so take the cores
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
@@ -74,6 +76,7 @@ def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
         )
     except (OSError, ValueError) as error:
         raise _does_not_load(name, error) from error
+    anchor_head(model)
     return model.to("cuda" if gpus else "cpu").eval()
 
 
@@ -132,6 +135,7 @@ def _batches(rows: Sequence[AnswerTokens]) -> Iterator[list[int]]:
 def _batch_logprobs(model: Any, rows: list[AnswerTokens]) -> list[float]:
     import torch
 
+    from raylign.train.head import projection
     from raylign.train.logprobs import token_logps
 
     device = next(model.parameters()).device
@@ -143,6 +147,6 @@ def _batch_logprobs(model: Any, rows: list[AnswerTokens]) -> list[float]:
     for index, row in enumerate(rows):
         first = len(row.prompt) - 1  # a token is predicted by the state before it
         states_AD = states_BTD[index, first : first + len(row.answer)]
-        logps_A = token_logps(states_AD, ids[index][len(row.prompt) :], model.get_output_embeddings())
+        logps_A = token_logps(states_AD, ids[index][len(row.prompt) :], projection(model))
         sums.append(float(logps_A.sum()))
     return sums

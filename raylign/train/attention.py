@@ -9,15 +9,16 @@ that is masked is masked here.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from transformers import AttentionInterface
 
 from raylign.errors import ModelError
-from raylign.train.attention_groups import attend, attend_small
-from raylign.train.attention_plan import AttentionPlan
+from raylign.train.attention_plan import AttentionPlan, Group, gather
+from raylign.train.attention_products import grouped_products
 
 SEGMENTED = "raylign_segmented"
 _PRODUCTS_ON = ("cpu",)
-"""Kinds of devices where plain products are faster than SDPA's backward pass on small groups."""
+"""Kinds of devices where plain products are faster than SDPA on small groups."""
 _UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
 
 
@@ -50,11 +51,28 @@ def segmented_attention(
     assert plan is not None
     query_THD, key_TKD, value_TKD = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    small = [group for group in plan.groups if group.small and query.device.type in _PRODUCTS_ON]
-    outputs = [attend(query_THD, key_TKD, value_TKD, scale, group) for group in plan.groups[len(small) :]]
-    if small:
-        outputs.insert(0, attend_small(query_THD, key_TKD, value_TKD, scale, small))
+    by_products = [group for group in plan.groups if group.small and query.device.type in _PRODUCTS_ON]
+    outputs = [_attend_fused(query_THD, key_TKD, value_TKD, scale, group) for group in plan.groups[len(by_products) :]]
+    if by_products:
+        outputs.insert(0, grouped_products(query_THD, key_TKD, value_TKD, scale, by_products))
     return torch.cat(outputs).index_select(0, plan.place_T)[None], None
+
+
+def _attend_fused(
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, scale: float, group: Group
+) -> torch.Tensor:
+    """One group through SDPA: [M, heads, head_dim]."""
+    query_GLHD, key_GSKD, value_GSKD = gather(query_THD, key_TKD, value_TKD, group)
+    attended_GHLD = F.scaled_dot_product_attention(
+        query_GLHD.transpose(1, 2),
+        key_GSKD.transpose(1, 2),
+        value_GSKD.transpose(1, 2),
+        attn_mask=None if group.bias_GLS is None else group.bias_GLS[:, None],
+        is_causal=group.bias_GLS is None,
+        scale=scale,
+        enable_gqa=query_THD.shape[1] != key_TKD.shape[1],
+    )
+    return attended_GHLD.transpose(1, 2).flatten(0, 1).index_select(0, group.kept_M)
 
 
 AttentionInterface.register(SEGMENTED, segmented_attention)

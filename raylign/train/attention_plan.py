@@ -8,7 +8,7 @@ import torch
 from raylign.train.packing import Segment
 
 SMALL_SCORES = 2**17
-"""Scores a head, queries times keys, up to which plain products are faster than SDPA's backward pass on CPU."""
+"""Scores a head, queries times keys, up to which plain products are faster than SDPA on CPU."""
 MOST_PADDING = 1.3
 """Scores of a group, padded, over those of its segments: what fewer and larger products are worth."""
 
@@ -34,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """How a row's segments are attended: small ones first."""
+    """How a row's segments are attended: those that plain products take first."""
 
     groups: tuple[Group, ...]
     place_T: torch.Tensor

@@ -10,7 +10,9 @@ CHUNK_TOKENS = 256
 _CACHED_SCORES = 400_000
 """fp32 logits, 1.6 MB, that several sweeps on CPU find in a core's cache; a whole chunk's would come from memory."""
 
-Projection = Callable[[torch.Tensor], torch.Tensor]
+Projection = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+"""Hidden states [N, D] and target ids [N] to logits [N, V]; one number may be off a whole row, as log-probabilities do
+not see it."""
 
 
 class _TokenLogps(torch.autograd.Function):
@@ -61,14 +63,14 @@ def token_logps(
     Args:
         hidden_ND: hidden states that predict the targets.
         target_N: token ids.
-        project: hidden states [n, D] to logits [n, V]; the model's language head, called as a module.
+        project: hidden states and targets to logits; calls the model's language head as a module.
         chunk_tokens: rows projected at a time.
         kept_tokens: rows whose logits may stay for the backward pass, in whole chunks; the others' are computed again
             in it, so that no more than these and one chunk are ever held.
     """
 
     def one(hidden_nD: torch.Tensor, target_n: torch.Tensor) -> torch.Tensor:
-        logps: torch.Tensor = _TokenLogps.apply(project(hidden_nD), target_n)  # type: ignore[no-untyped-call]
+        logps: torch.Tensor = _TokenLogps.apply(project(hidden_nD, target_n), target_n)  # type: ignore[no-untyped-call]
         return logps
 
     found, kept = [], 0

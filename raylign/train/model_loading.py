@@ -10,7 +10,7 @@ from transformers.utils import cached_file
 from raylign.config.schema import LoopConfig
 from raylign.errors import ModelError
 from raylign.train.attention import SEGMENTED
-from raylign.train.head import check_projection
+from raylign.train.head import anchor_head, check_projection
 from raylign.train.lean import make_lean
 from raylign.train.lora import add_adapter, quantization_settings
 
@@ -44,6 +44,7 @@ def load_model(model: str, config: LoopConfig) -> Any:
     check_finite_weights(loaded, model)
     check_projection(loaded)
     make_lean(loaded)
+    anchor_head(loaded)
     if why_not_shared(loaded) is None:
         loaded.set_attn_implementation(SEGMENTED)
     if config.train.lora.rank is not None:

@@ -23,7 +23,7 @@ def whole_token_logps(
     hidden_ND: torch.Tensor, target_N: torch.Tensor, project: Projection, kept_tokens: int
 ) -> torch.Tensor:
     """Log-probabilities [N] as plain torch has them: all logits at once, kept for the backward pass."""
-    return torch.log_softmax(project(hidden_ND).float(), dim=-1).gather(1, target_N[:, None]).squeeze(1)
+    return torch.log_softmax(project(hidden_ND, None).float(), dim=-1).gather(1, target_N[:, None]).squeeze(1)
 
 
 def model_flops(batch: Batch, settings: object, head_everywhere: bool = False) -> float:

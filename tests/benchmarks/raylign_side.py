@@ -16,6 +16,7 @@ from raylign.train import attention_plan, model_loading
 from raylign.train import policy as policy_module
 from raylign.train.attention import SEGMENTED
 from raylign.train.baseline import mismatched, z_ref
+from raylign.train.head import projection
 from raylign.train.logprobs import token_logps
 from raylign.train.model_loading import load_model
 from raylign.train.objectives import Objective, PairLogps
@@ -229,7 +230,7 @@ def logits(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted anew from here
     before = _memory("VmRSS")
     kept = request["kept_mb"] * 2**20 // (head.out_features * head.weight.dtype.itemsize)
-    token_logps(hidden_ND, target_N, head, kept_tokens=kept).sum().backward()
+    token_logps(hidden_ND, target_N, projection(bare.policy.model), kept_tokens=kept).sum().backward()
     return {"bytes": _memory("VmHWM") - before}
 
 

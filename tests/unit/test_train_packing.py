@@ -10,13 +10,18 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from raylign.train import attention, attention_plan
 from raylign.train.attention import SEGMENTED
-from raylign.train.logprobs import token_logps
+from raylign.train.logprobs import Projection, token_logps
 from raylign.train.model_loading import why_not_shared
 from raylign.train.packing import common_prefix, pack
 from raylign.train.policy import Policy
 from raylign.train.tokens import TokenPair
 
 VOCABULARY = 97
+
+
+def plainly(head: torch.nn.Module) -> Projection:
+    """Logits as a head gives them, whatever the targets."""
+    return lambda hidden, target: head(hidden)
 
 
 def tiny_llama(**changes: object) -> LlamaForCausalLM:
@@ -216,7 +221,7 @@ def test_chunked_log_probabilities_equal_the_whole() -> None:
     expected = [hidden.grad, head.weight.grad]
     for kept_tokens in (0, 12, 23):
         hidden.grad = head.weight.grad = None
-        (token_logps(hidden, target, head, chunk_tokens=5, kept_tokens=kept_tokens) * weights).sum().backward()
+        (token_logps(hidden, target, plainly(head), chunk_tokens=5, kept_tokens=kept_tokens) * weights).sum().backward()
         for found, wanted in zip([hidden.grad, head.weight.grad], expected, strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
@@ -226,7 +231,7 @@ def test_logits_are_never_held_for_more_than_one_chunk() -> None:
     head = torch.nn.Linear(8, 40)
     head.register_forward_hook(lambda module, given, made: seen.append(made.shape[0]))
     hidden = torch.randn(30, 8, requires_grad=True)
-    token_logps(hidden, torch.randint(40, (30,)), head, chunk_tokens=8).sum().backward()
+    token_logps(hidden, torch.randint(40, (30,)), plainly(head), chunk_tokens=8).sum().backward()
     assert max(seen) == 8
     assert len(seen) == 8  # four chunks forward, and the same four again for the backward pass
 
@@ -236,7 +241,7 @@ def test_logits_are_kept_in_whole_chunks_as_far_as_they_may() -> None:
     head = torch.nn.Linear(8, 40)
     head.register_forward_hook(lambda module, given, made: seen.append(made.shape[0]))
     hidden = torch.randn(30, 8, requires_grad=True)
-    token_logps(hidden, torch.randint(40, (30,)), head, chunk_tokens=8, kept_tokens=17).sum().backward()
+    token_logps(hidden, torch.randint(40, (30,)), plainly(head), chunk_tokens=8, kept_tokens=17).sum().backward()
     assert len(seen) == 6, "two of the four chunks are kept, the other two projected again"
 
 
@@ -250,7 +255,7 @@ def test_a_vocabulary_is_swept_in_blocks_of_rows_that_give_the_whole(monkeypatch
     for scores in (40, 7 * 40, 2**20):  # a row at a time, seven, all
         monkeypatch.setattr(logprobs, "_CACHED_SCORES", scores)
         hidden.grad = None
-        logps = token_logps(hidden, target, head)
+        logps = token_logps(hidden, target, plainly(head))
         logps.sum().backward()
         found.append((logps.detach(), hidden.grad))
     for logps, gradient in found[:2]:
@@ -262,7 +267,7 @@ def test_a_large_vocabulary_does_not_bias_log_probabilities() -> None:
     """Adding up left to right loses what is small beside the sum: by 4e-6 a token, always upwards."""
     torch.manual_seed(0)
     logits, target = torch.randn(60, 50_000) * 4, torch.randint(50_000, (60,))
-    found = token_logps(logits, target, lambda hidden: hidden)
+    found = token_logps(logits, target, plainly(torch.nn.Identity()))
     truth = torch.log_softmax(logits.double(), dim=-1).gather(1, target[:, None]).squeeze(1)
     assert float((found.double() - truth).mean().abs()) < 5e-7
 

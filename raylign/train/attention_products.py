@@ -1,52 +1,34 @@
-"""Attention of groups of segments: by SDPA, whose backward pass on CPU plain matrix products replace; torch.
+"""Attention of small groups by plain matrix products, with a backward pass of its own; torch, meant for CPU.
 
 SDPA's backward pass is slow on CPU, and autograd's own would keep every matrix of attention weights. Here they are
-computed again in the backward pass, and the heads that share keys are in one product. The forward pass stays SDPA's:
-plain products would round to bf16 what it keeps in fp32, and the log-probabilities would be off by a fifth more.
+computed again in the backward pass, and the heads that share keys are in one product. Products are of the type that
+autocast says; weights, and sums over the segments that see a token, are fp32. So are the forward pass's scores: rounded
+to bf16 they would put every token's log-probability off by a twentieth more than SDPA does. SDPA itself sums in another
+order for every size of a group, and in bf16 an answer's log-probability would move by a nat with its neighbours.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from raylign.train.attention_plan import Group, gather
 
 
-def attend(
-    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, scale: float, group: Group
+def grouped_products(
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, scale: float, groups: Sequence[Group]
 ) -> torch.Tensor:
-    """Attended values of one group's tokens, by SDPA: [M, heads, head_dim].
+    """Attended values of the groups' tokens, one group after another: [M, heads, head_dim].
 
     Args:
         query_THD: queries of the row's T tokens; keys and values may have fewer heads (grouped-query attention).
+        groups: small ones, each with a bias.
     """
-    query_GLHD, key_GSKD, value_GSKD = gather(query_THD, key_TKD, value_TKD, group)
-    attended_GHLD = F.scaled_dot_product_attention(
-        query_GLHD.transpose(1, 2),
-        key_GSKD.transpose(1, 2),
-        value_GSKD.transpose(1, 2),
-        attn_mask=None if group.bias_GLS is None else group.bias_GLS[:, None],
-        is_causal=group.bias_GLS is None,
-        scale=scale,
-        enable_gqa=query_THD.shape[1] != key_TKD.shape[1],
-    )
-    return attended_GHLD.transpose(1, 2).flatten(0, 1).index_select(0, group.kept_M)
-
-
-def attend_small(
-    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, scale: float, groups: Sequence[Group]
-) -> torch.Tensor:
-    """The same for small groups, one after another, with the backward pass of plain products.
-
-    They are of the type that autocast says; weights, and sums over the segments that see a token, are fp32.
-    """
-    attended_MHD: torch.Tensor = _ByProducts.apply(query_THD, key_TKD, value_TKD, scale, groups)  # type: ignore[no-untyped-call]
+    attended_MHD: torch.Tensor = _Products.apply(query_THD, key_TKD, value_TKD, scale, groups)  # type: ignore[no-untyped-call]
     return attended_MHD
 
 
-class _ByProducts(torch.autograd.Function):
+class _Products(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -61,7 +43,8 @@ class _ByProducts(torch.autograd.Function):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query_THD.dtype
         row = (query_THD * scale).to(dtype), key_TKD.to(dtype), value_TKD.to(dtype)
         ctx.save_for_backward(*row)
-        return torch.cat([attend(*row, 1.0, group) for group in groups])
+        with torch.autocast("cpu", enabled=False):  # it would take the fp32 operands for bf16 ones
+            return torch.cat([_attend(*row, group) for group in groups])
 
     @staticmethod
     def backward(ctx: Any, gradient_MHD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -77,6 +60,13 @@ class _ByProducts(torch.autograd.Function):
                 sums.index_add_(0, group.key_GS.flatten(), of_segments_GSKD.flatten(0, 1).float())
         whole = zip((to_query.mul_(ctx.scale), to_key, to_value), ctx.types, strict=True)
         return *(tensor.to(dtype) for tensor, dtype in whole), None, None
+
+
+def _attend(query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, group: Group) -> torch.Tensor:
+    """Attended values of one group: [M, heads, head_dim]."""
+    query, key, value = _operands(query_THD, key_TKD, value_TKD, group)
+    attended = torch.bmm(_weights(query.float(), key.float(), group).to(value.dtype), value)
+    return _drop_padding(attended, query_THD.shape[1], group)
 
 
 def _gradients(

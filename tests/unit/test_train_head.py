@@ -1,0 +1,74 @@
+"""Heads that take the target's logit off a row: the same log-probabilities, and nearer to the truth in bf16."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM, GraniteConfig, GraniteForCausalLM
+
+from raylign.train.head import anchor_head, check_projection, projection
+from raylign.train.logprobs import token_logps
+
+SIZES = {
+    "vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8,
+}  # fmt: skip
+KINDS = {
+    "divided": lambda: GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=8.0)),
+    "capped": lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, final_logit_softcapping=30.0)),
+}
+
+
+def scored(model: Any, hidden: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities, and the gradient of the hidden states."""
+    hidden = hidden.clone().requires_grad_()
+    logps = token_logps(hidden, target, projection(model))
+    logps.sum().backward()
+    assert hidden.grad is not None
+    return logps.detach(), hidden.grad.float()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_anchored_head_gives_the_same_log_probabilities(kind: str) -> None:
+    torch.manual_seed(0)
+    model = KINDS[kind]()
+    hidden, target = 5 * torch.randn(40, 32), torch.randint(300, (40,))
+    expected = scored(model, hidden, target)
+    anchor_head(model)
+    check_projection(model)
+    for found, wanted in zip(scored(model, hidden, target), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_it_takes_most_of_bf16s_error_from_large_logits() -> None:
+    torch.manual_seed(0)
+    model = KINDS["divided"]()
+    model.config.logits_scaling = 1.0
+    head = model.get_output_embeddings()
+    with torch.no_grad():
+        head.weight.mul_(10).add_(1.0)  # logits of about twenty, as language models have them
+        model.bfloat16()
+        hidden = (0.6 + torch.randn(200, 32)).bfloat16()
+        target = (hidden @ head.weight.T).float().topk(5).indices[:, 3]
+        truth = (
+            torch.log_softmax(hidden.double() @ head.weight.double().T, dim=-1).gather(1, target[:, None]).squeeze(1)
+        )
+    errors = [float((scored(model, hidden, target)[0].double() - truth).norm())]
+    anchor_head(model)
+    errors.append(float((scored(model, hidden, target)[0].double() - truth).norm()))
+    assert errors[1] < 0.4 * errors[0]
+
+
+def test_without_targets_the_head_gives_what_it_gave() -> None:
+    model = KINDS["divided"]()
+    ids = torch.arange(12)[None]
+    expected = model(input_ids=ids).logits
+    anchor_head(model)
+    assert torch.equal(model(input_ids=ids).logits, expected)
+
+
+def test_a_head_with_a_bias_is_left_alone() -> None:
+    model = KINDS["divided"]()
+    model.set_output_embeddings(torch.nn.Linear(32, 300))
+    anchor_head(model)
+    assert "forward" not in vars(model.get_output_embeddings())
