@@ -4,14 +4,14 @@ from typing import Any
 
 
 def engine_arguments(
-    *, gpus: int, max_model_len: int, seed: int, trust_remote_code: bool, further: dict[str, Any]
+    *, gpus: int, dtype: str, max_model_len: int, seed: int, trust_remote_code: bool, further: dict[str, Any]
 ) -> dict[str, Any]:
     """Arguments of one vLLM engine; `further` wins over all of them.
 
     On CPU: no compilation (it costs more at start-up than a laptop run wins back), a small share of host memory
     (vLLM's default claims 92% of it), and no chunked prefill, with which a seeded request can end the engine.
     """
-    arguments: dict[str, Any] = {"max_model_len": max_model_len, "dtype": "bfloat16", "seed": seed}
+    arguments: dict[str, Any] = {"max_model_len": max_model_len, "dtype": dtype, "seed": seed}
     if trust_remote_code:
         arguments["trust_remote_code"] = True
     if gpus:

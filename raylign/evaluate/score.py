@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raylign.arithmetic import fast_type
 from raylign.errors import ModelError
 from raylign.evaluate.compare import Score
 from raylign.records import Message
@@ -58,7 +59,7 @@ def load_tokenizer(name: str, trust_remote_code: bool) -> Any:
 
 
 def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
-    """The model in bfloat16, ready to score answers in this process, which gets all cores where there is no GPU.
+    """The model in the type this host is fast in, ready to score answers; without a GPU this process gets all cores.
 
     Raises:
         ModelError: it does not load.
@@ -72,7 +73,10 @@ def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=torch.bfloat16, use_safetensors=True, trust_remote_code=trust_remote_code
+            name,
+            dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[fast_type(gpus)],
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
         )
     except (OSError, ValueError) as error:
         raise _does_not_load(name, error) from error

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from raylign.arithmetic import engine_type
 from raylign.config import LoopConfig, SampleConfig
 from raylign.engine import (
     batches_at_once,
@@ -146,6 +147,7 @@ def engine_settings(config: LoopConfig) -> dict[str, Any]:
     sample = config.sample
     return engine_arguments(
         gpus=sample.gpus_per_engine,
+        dtype=engine_type(sample.gpus_per_engine),
         max_model_len=sample.max_model_len,
         seed=config.seed,
         trust_remote_code=config.trust_remote_code,

@@ -14,6 +14,7 @@ from ray.llm._internal.serve.core.configs.openai_api_models import to_model_meta
 from ray.serve.llm import LLMConfig, build_llm_deployment
 
 from raylign import __version__
+from raylign.arithmetic import engine_type
 from raylign.config import ServeConfig, load_config
 from raylign.errors import ConfigError
 from raylign.serve.adapters import LocalAdapters
@@ -82,7 +83,8 @@ def assemble(
     # A replica's own environment replaces the job's, so what the job set is carried over.
     runtime_env = dict(ray.get_runtime_context().runtime_env) if runtime_env is None else runtime_env
     marks = marks or content_marks(catalogue)
-    plans = plan_models(catalogue, config, cores or visible_cores(), trust_remote_code, runtime_env)
+    dtype = engine_type(config.gpus_per_replica)
+    plans = plan_models(catalogue, config, cores or visible_cores(), dtype, trust_remote_code, runtime_env)
     try:
         models = [LLMConfig(**plan) for plan in plans]
         deployments = {model.model_id: _deployment(model) for model in models}

@@ -41,6 +41,7 @@ def plan_models(
     catalogue: Catalogue,
     config: ServeConfig,
     cores: int,
+    dtype: str = "bfloat16",
     trust_remote_code: bool = False,
     runtime_env: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
@@ -49,6 +50,7 @@ def plan_models(
     Args:
         catalogue: What is served; an adapter adds to the arguments of its model.
         cores: Processor cores that the replicas share; matters on CPU only.
+        dtype: What the engines compute in, in vLLM's words, unless `serve.engine` says it.
         runtime_env: Ray's, of the job; the replicas need it besides the variables chosen here.
 
     Raises:
@@ -68,7 +70,7 @@ def plan_models(
             "model_loading_config": {"model_id": name, "model_source": source},
             "accelerator_config": {"kind": "gpu" if config.gpus_per_replica else "cpu"},
             "placement_group_config": {"bundles": _engine_bundles(config)},
-            "engine_kwargs": _engine_arguments(config, trust_remote_code, catalogue.adapters_of(name)),
+            "engine_kwargs": _engine_arguments(config, dtype, trust_remote_code, catalogue.adapters_of(name)),
             "deployment_config": _deployment(config),
             "runtime_env": {
                 **(runtime_env or {}),
@@ -166,7 +168,9 @@ def _engine_bundles(config: ServeConfig) -> list[dict[str, float]]:
     return [{"CPU": 1.0, "GPU": 1.0}] + [{"GPU": 1.0}] * (config.gpus_per_replica - 1)
 
 
-def _engine_arguments(config: ServeConfig, trust_remote_code: bool, adapters: Sequence[Adapter]) -> dict[str, Any]:
+def _engine_arguments(
+    config: ServeConfig, dtype: str, trust_remote_code: bool, adapters: Sequence[Adapter]
+) -> dict[str, Any]:
     ours: dict[str, Any] = {"load_format": "safetensors"}  # never a pickle
     if not config.gpus_per_replica:
         ours["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
@@ -183,6 +187,7 @@ def _engine_arguments(config: ServeConfig, trust_remote_code: bool, adapters: Se
         ours |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": len(adapters)}
     return engine_arguments(
         gpus=config.gpus_per_replica,
+        dtype=dtype,
         max_model_len=config.max_model_len,
         seed=0,
         trust_remote_code=trust_remote_code,

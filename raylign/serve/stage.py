@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from raylign.arithmetic import engine_type
 from raylign.config import LoopConfig, ServeConfig
 from raylign.errors import InputError
 from raylign.screen import Screen
@@ -61,10 +62,12 @@ def _record(
 
 
 def with_places(config: ServeConfig, logs: Path) -> ServeConfig:
-    """The configuration with whole paths, for the router runs in another folder and perhaps on another host."""
+    """The configuration with whole paths, for the router runs in another folder and perhaps on another host; and with
+    this host's type, for an upgrade from another one must not change it."""
     keys = config.api_keys_file and str(Path(config.api_keys_file).expanduser().absolute())
     audit = Path(config.audit_file).expanduser() if config.audit_file else logs / "audit.jsonl"
-    return replace(config, api_keys_file=keys, audit_file=str(audit.absolute()))
+    engine = {"dtype": engine_type(config.gpus_per_replica)} | config.engine
+    return replace(config, api_keys_file=keys, audit_file=str(audit.absolute()), engine=engine)
 
 
 def ready_message(url: str, models: list[str], config: ServeConfig) -> str:

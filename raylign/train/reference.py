@@ -27,8 +27,9 @@ from raylign.train.tokens import TokenPair
 AnswerLogps = tuple[float, float]
 """Summed log-probabilities of a pair's chosen and rejected answer, in nats; 0 for one that is not given."""
 
-TOLERANCE = 0.08
-"""How far a reward may be from 0 at the first step, in nats times β; rounding in bf16 stays well below."""
+ROUNDING = {"bf16": (0.5, 2e-3), "fp32": (5e-3, 2e-5)}
+"""How far a log-probability may be from the reference's at the first step: in nats, and beside that as a share of it.
+Another batch rounds an answer otherwise; on CPUs that emulate bf16 products, by a thousandth."""
 
 _FORWARD_PASS = 3
 """Goes up with every change of how the forward pass rounds: in bf16 that moves an answer by half a nat, so numbers of
@@ -126,30 +127,33 @@ def _digest(logps: Mapping[str, AnswerLogps]) -> str:
     return content_id(sorted((id_, *values) for id_, values in logps.items()))
 
 
-def check_first_rewards(rewards: Mapping[str, Mapping[str, float]]) -> None:
+def check_first_step(found: Mapping[str, Mapping[str, tuple[float, float]]], dtype: str) -> None:
     """Refuse a run whose first step shows that policy and reference differ.
 
-    The rewards say it of each answer, whatever the objective. A loss at its start value would not: where both answers
-    of a pair are off by as much, what it depends on may be as if both were right.
+    The log-probabilities say it of each answer, whatever the objective. A loss at its start value would not: where both
+    answers of a pair are off by as much, what it depends on may be as if both were right.
 
     Args:
-        rewards: reward of each answer of the first global batch, by pair id and then side.
+        found: (under the policy, under the reference) in nats, of each answer of the first global batch, by pair id and
+            then side.
+        dtype: what training computes in.
 
     Raises:
-        TrainingError: a reward is further than `TOLERANCE` from 0, or is no number.
+        TrainingError: the two are further apart than `ROUNDING` allows, or one is no number.
     """
+    flat, share = ROUNDING[dtype]
     wrong = [
-        (id_, side, value)
-        for id_, sides in rewards.items()
-        for side, value in sides.items()
-        if not abs(value) <= TOLERANCE
+        (id_, side, policy, reference)
+        for id_, sides in found.items()
+        for side, (policy, reference) in sides.items()
+        if not abs(policy - reference) <= flat + share * abs(reference)
     ]
     if wrong:
-        id_, side, value = max(wrong, key=lambda found: abs(found[2]))
-        count = len({found[0] for found in wrong})
+        id_, side, policy, reference = max(wrong, key=lambda row: abs(row[2] - row[3]))
+        count = len({row[0] for row in wrong})
         raise TrainingError(
-            f"the first reward of the {side} answer of pair {id_} is {value:.3f} and must be 0 "
-            f"({count} of {len(rewards)} pairs)",
+            f"before the first step the log-probability of the {side} answer of pair {id_} is {policy:.3f}, and under "
+            f"the reference {reference:.3f}: they must be the same ({count} of {len(found)} pairs)",
             "the reference log-probabilities do not belong to these weights: delete reference-*.parquet beside the "
             "pairs and run again",
         )

@@ -4,8 +4,10 @@ import os
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+from raylign.arithmetic import fast_type
 from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
 from raylign.config.schema import LoopConfig
 from raylign.config.training import TrainConfig
@@ -16,7 +18,7 @@ from raylign.pairs.store import pairs_folder
 from raylign.parts import part_paths, read_records
 from raylign.records import Pair
 from raylign.room import require_room
-from raylign.run_folder import RunFolder
+from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
 from raylign.train.job import CHECKPOINTS, Job
 from raylign.train.tokens import encode_pairs
@@ -52,6 +54,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     with screen.stage("train", "step", cluster_waits) as progress:
         progress.update(0, 1, "reading the pairs")
         prepared = _prepare_tokens(job, model)
+        job = _settle_dtype(job, folder)
         train = config.train
         require_room(
             "training",
@@ -66,6 +69,19 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         message, cure = figures["refused"]
         raise TrainingError(message, cure)
     return {**figures, **prepared}
+
+
+def _settle_dtype(job: Job, folder: RunFolder) -> Job:
+    """The job with what `train.dtype` came to when the run began, which later starts keep on whatever host."""
+    train = job.config.train
+    if train.dtype == "auto":
+        lone = train.zero_stage == 3 and train.workers == 1  # fp32 has nothing to shard there, and DeepSpeed refuses
+        settled = folder.read_json("train/dtype.json") or {
+            "dtype": "bf16" if lone else fast_type(train.gpus_per_worker)
+        }
+        write_json(job.dtype_path, settled)
+        train = replace(train, dtype=settled["dtype"])
+    return replace(job, config=replace(job.config, train=train))
 
 
 def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from raylign.train.flops import pair_costs
 from raylign.train.job import Job
 from raylign.train.objectives import Objective, PairLogps, pair_metrics
 from raylign.train.order import Plan, share
-from raylign.train.reference import AnswerLogps, check_first_rewards
+from raylign.train.reference import AnswerLogps, check_first_step
 from raylign.train.reference_cache import ReferenceCache
 from raylign.train.saving import Checkpoints
 from raylign.train.schedule import learning_rate
@@ -94,6 +94,7 @@ class _Training:
             "steps": done,
             "stopped_early": done < self.plan.steps,
             "exported_step": exported,
+            "dtype": self.train.dtype,
             "layout": self.engine.layout,
             "pairs": len(self.pairs),
             "loss_first": self.state.losses[0],
@@ -188,11 +189,16 @@ class _Training:
         self.watch.check_losses(step + 1, losses_of(rows))
         if step == 0:
             sides = ("chosen", "rejected")
-            check_first_rewards(
+            check_first_step(
                 {
-                    id_: {side: row[f"rewards/{side}"] for side in sides if f"rewards/{side}" in row}
+                    id_: {
+                        side: (row[f"logps/{side}"], logp)
+                        for side, logp in zip(sides, self.reference[id_], strict=True)
+                        if f"logps/{side}" in row
+                    }
                     for id_, row in rows.items()
-                }
+                },
+                self.train.dtype,
             )
 
     def evaluate(self, done: int) -> dict[str, float | int]:

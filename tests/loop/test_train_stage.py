@@ -79,7 +79,7 @@ def test_a_wrong_reference_cache_is_refused_at_the_first_step(
     assert right is not None
     wrong = {id_: (chosen + 2.0, rejected) for id_, (chosen, rejected) in right.logps.items()}
     save_reference(tmp_path / "pairs" / path.name, replace(right, logps=wrong))
-    with pytest.raises(TrainingError, match="first reward of the chosen answer of pair train-"):
+    with pytest.raises(TrainingError, match="log-probability of the chosen answer of pair train-"):
         train(tmp_path, tiny_model)
     assert len([line for line in metrics(tmp_path) if line.get("event") == "start"]) == 1  # no restart helps here
     assert not (tmp_path / "checkpoint").exists()

@@ -15,7 +15,7 @@ from raylign.train.figures import final_loss, heldout_figures, likelihood_moveme
 from raylign.train.objectives import Objective
 from raylign.train.reference import (
     Reference,
-    check_first_rewards,
+    check_first_step,
     check_reference,
     load_reference,
     reference_key,
@@ -89,14 +89,26 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 def test_one_wrong_pair_is_found_though_its_loss_and_the_mean_are_right() -> None:
     """Both answers of b are off by as much, so its margin, and with it its loss, is as it should be."""
-    right, wrong = {"chosen": 0.004, "rejected": -0.01}, {"chosen": 0.3, "rejected": 0.3}
-    with pytest.raises(TrainingError, match=r"answer of pair b is 0\.300 and must be 0") as caught:
-        check_first_rewards({"a": {"rejected": -0.2}, "b": wrong, "c": right})
+    right = {"chosen": (-70.0, -70.3), "rejected": (-120.4, -120.0)}
+    wrong = {"chosen": (-70.0, -73.0), "rejected": (-120.0, -123.0)}
+    with pytest.raises(
+        TrainingError, match=r"answer of pair b is -70\.000, and under the reference -73\.000"
+    ) as caught:
+        check_first_step({"a": {"rejected": (-50.0, -49.0)}, "b": wrong, "c": right}, "bf16")
     assert "2 of 3 pairs" in caught.value.message
     assert "reference" in caught.value.cure
-    check_first_rewards({"a": right, "c": right, "single": {"rejected": 0.0}})
+    check_first_step({"a": right, "c": right, "single": {"rejected": (0.0, 0.0)}}, "bf16")
     with pytest.raises(TrainingError):
-        check_first_rewards({"a": {"chosen": math.nan}})
+        check_first_step({"a": {"chosen": (math.nan, -70.0)}}, "bf16")
+
+
+def test_rounding_may_move_a_long_answer_further_and_hardly_any_in_fp32() -> None:
+    moved = {"a": {"rejected": (-1000.0, -1001.5)}}
+    check_first_step(moved, "bf16")
+    with pytest.raises(TrainingError):
+        check_first_step(moved, "fp32")
+    with pytest.raises(TrainingError):
+        check_first_step({"a": {"rejected": (-10.0, -11.5)}}, "bf16")
 
 
 def test_heldout_figures_by_hand() -> None:
