@@ -25,6 +25,8 @@ ADAPTER_FOLDERS = "raylign_adapter_folders"
 """Where the arguments of a model say which adapters its engine carries."""
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Those that vLLM reserves room for."""
+LAST_NICENESS = "19"
+"""Of a replica that computes on its host's CPU: it yields to all else there."""
 CPU_CACHE_BYTES = GIB
 """Memory of a CPU engine's key-value cache, unless `serve.engine.kv_cache_memory_bytes` says otherwise."""
 
@@ -204,6 +206,9 @@ def _engine_environment(config: ServeConfig, threads: int) -> dict[str, str]:
         # vLLM prefers this variable to the argument; where the cluster's environment sets it, a replica must not obey.
         cache_bytes = config.engine.get("kv_cache_memory_bytes", CPU_CACHE_BYTES)
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(math.ceil(cache_bytes / GIB))
+        # An engine takes every core there is; at equal priority, proxy and router would wait some milliseconds for each
+        # request and each token. All replicas have the same, so one that starts takes its share from those that serve.
+        environment["RAY_worker_niceness"] = LAST_NICENESS
     return environment
 
 

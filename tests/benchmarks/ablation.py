@@ -72,7 +72,7 @@ def profile(settings: dict[str, Any], pairs: Sequence[TokenPair], repetitions: i
     for name, seconds, calls in operators[:15]:
         print(f"  {name:<44}  {seconds / total:>6.1%}  {calls:>6} calls")
     print(f"  matrix products: {products / total:.1%}")
-    print(f"model FLOPs utilisation: {utilisation:.1%} of {needed['peak'] / 1e9:.0f} GFLOP/s, bf16")
+    print(f"model FLOPs utilisation: {utilisation:.1%} of {needed['peak'] / 1e9:.0f} GFLOP/s, {settings['dtype']}")
     return [], {
         "operators": operators[:40],
         "matrix_products_share": products / total,

@@ -1,6 +1,7 @@
 """How fast raylign trains against TRL, on one machine: pairs a second, memory, and where both come from.
 
-SmolLM2-135M in bf16 with fp32 master weights on both sides: same weights, token ids, AdamW settings, threads, clipping.
+SmolLM2-135M in bf16 with fp32 master weights on both sides, or with `--dtype fp32` in fp32, for CPUs that have no bf16:
+same weights, token ids, AdamW settings, threads, clipping.
 Each side is a process that works only while the other idles; rounds alternate, a figure is the median of their ratios.
 A round is the same pairs for all: TRL's best gets them in batches cut from the whole data set sorted by length, the
 others shuffled. Pairs a second count real pairs over an epoch: the steps, the optimizer in them, and the reference pass
@@ -9,7 +10,7 @@ once.
 `default`: DPOTrainer as it comes. `best`: precompute_ref_log_probs, no gradient checkpointing, sorted by length.
 `raylign`: the bare step; a line of its own says what Ray Train and DeepSpeed's engine add.
 
-    python tests/benchmarks/train_vs_trl.py [--quick] [--pairs RUN] [--part NAME …] [--out FILE.json]
+    python tests/benchmarks/train_vs_trl.py [--quick] [--pairs RUN] [--part NAME …] [--dtype fp32] [--out FILE.json]
 
 `--pairs` takes the CLAIR pairs of a run folder, such as the quickstart's; `--part` measures a part alone, where the
 whole takes an hour. TRL comes from `make bench-peers`.
@@ -89,22 +90,31 @@ def shuffled(rounds: Sequence[Round], batch_size: int) -> list[Round]:
     return dealt
 
 
-def trl_settings(model: str, rounds: Sequence[Round], batch_size: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """What a TRL side starts with."""
-    rows = as_rows([pair for batches in rounds for batch in batches for pair in batch])
-    return {
-        "model": model, "reference": None, "dtype": "float32", "learning_rate": LEARNING_RATE, "loss_type": "apo_zero",
-        "beta": BETA, "batch_size": batch_size, "rows": rows, "settings": settings,
-    }  # fmt: skip
+@dataclass(frozen=True)
+class Setting:
+    """What all sides have in common."""
 
+    model: str
+    dtype: str
+    """`bf16` or `fp32`."""
 
-def our_settings(model: str, pairs: Sequence[TokenPair], **changes: Any) -> dict[str, Any]:
-    """What raylign's side starts with."""
-    return {
-        "model": model, "reference": None, "dtype": "bfloat16", "learning_rate": LEARNING_RATE, "objective": "apo_zero",
-        "beta": BETA, "layout": "raylign", "logits": "chunked", "cached": True, "lean": True, "grouped": True,
-        "activation_checkpointing": False, "rows": as_rows(pairs),
-    } | changes  # fmt: skip
+    def trl(self, rounds: Sequence[Round], batch_size: int, settings: dict[str, Any]) -> dict[str, Any]:
+        """What a TRL side starts with; its bf16 is autocast over fp32 weights."""
+        rows = as_rows([pair for batches in rounds for batch in batches for pair in batch])
+        return {
+            "model": self.model, "reference": None, "dtype": "float32", "learning_rate": LEARNING_RATE,
+            "loss_type": "apo_zero", "beta": BETA, "batch_size": batch_size, "rows": rows,
+            "settings": {"bf16": self.dtype == "bf16", **settings},
+        }  # fmt: skip
+
+    def ours(self, pairs: Sequence[TokenPair], **changes: Any) -> dict[str, Any]:
+        """What raylign's side starts with."""
+        return {
+            "model": self.model, "reference": None, "dtype": {"bf16": "bfloat16", "fp32": "float32"}[self.dtype],
+            "learning_rate": LEARNING_RATE, "objective": "apo_zero", "beta": BETA, "layout": "raylign",
+            "logits": "chunked", "cached": True, "lean": True, "grouped": True, "activation_checkpointing": False,
+            "rows": as_rows(pairs),
+        } | changes  # fmt: skip
 
 
 def indices(rounds: Sequence[Round]) -> list[list[list[int]]]:
@@ -119,7 +129,7 @@ def indices(rounds: Sequence[Round]) -> list[list[list[int]]]:
 
 
 def race(
-    model: str, name: str, pairs: Sequence[TokenPair], batch_size: int, size: Size, rivals: Sequence[str]
+    setting: Setting, name: str, pairs: Sequence[TokenPair], batch_size: int, size: Size, rivals: Sequence[str]
 ) -> dict[str, Any]:
     """Median pairs a second of each side over the rounds, and the median of raylign's ratio to each rival."""
     sorted_rounds = cut_rounds(pairs, batch_size, size)
@@ -129,11 +139,11 @@ def race(
     reference: dict[str, float] = dict.fromkeys(seconds, 0.0)
     with ExitStack() as stack:
         everything = [pair for batches in dealt for batch in batches for pair in batch]
-        ours = stack.enter_context(side("raylign_side.py", **our_settings(model, everything)))
+        ours = stack.enter_context(side("raylign_side.py", **setting.ours(everything)))
         theirs = {}
         for rival in rivals:
             rounds, settings = (sorted_rounds, BEST) if rival == "best" else (dealt, DEFAULT)
-            made = stack.enter_context(side("trl_side.py", **trl_settings(model, rounds, batch_size, settings)))
+            made = stack.enter_context(side("trl_side.py", **setting.trl(rounds, batch_size, settings)))
             reference[rival] = made.started["reference_seconds"] / len(everything)
             made.ask("steps", steps=1)
             theirs[rival] = made
@@ -160,33 +170,33 @@ def race(
     return {"pairs_per_second": rates, "reference_seconds_a_pair": reference, "ratios": ratios}
 
 
-def speed(model: str, sets: dict[str, list[TokenPair]], name: str, quick: bool) -> Part:
+def speed(setting: Setting, sets: dict[str, list[TokenPair]], name: str, quick: bool) -> Part:
     """One race and its bars."""
     kind, batch_size, batches, bars = RACES[name]
     if not sets[kind]:
         print(f"{name}: no data, so not measured")
         return [], {}
     size = Size(1, 1) if quick else Size(ROUNDS, batches)
-    found = race(model, name, sets[kind], batch_size, size, list(bars))
+    found = race(setting, name, sets[kind], batch_size, size, list(bars))
     return [
         at_least(f"{name}, {batch_size} a batch: speed, times TRL's {rival}", found["ratios"][rival], bar)
         for rival, bar in bars.items()
     ], {name: found}
 
 
-def memory(model: str, pairs: Sequence[TokenPair]) -> Part:
+def memory(setting: Setting, pairs: Sequence[TokenPair]) -> Part:
     """Most memory that each side ever holds, each in a fresh process, over the same three batches of 8."""
     rounds = cut_rounds(pairs, 8, Size(1, 2))
     batches = [batch for batches in indices(rounds) for batch in batches]
     peaks = {}
     everything = [pair for part in rounds for batch in part for pair in batch]
     for name, changes in (("raylign", {}), ("raylign, activation checkpointing", {"activation_checkpointing": True})):
-        with side("raylign_side.py", **our_settings(model, everything, **changes)) as made:
+        with side("raylign_side.py", **setting.ours(everything, **changes)) as made:
             made.ask("reference", batches=batches)
             made.ask("steps", batches=batches)
             peaks[name] = made.peak_bytes
     for rival, settings in (("best", BEST), ("default", DEFAULT)):
-        with side("trl_side.py", **trl_settings(model, rounds, 8, settings)) as made:
+        with side("trl_side.py", **setting.trl(rounds, 8, settings)) as made:
             made.ask("steps", steps=len(batches))
             peaks[rival] = made.peak_bytes
     for name, found in peaks.items():
@@ -198,13 +208,13 @@ def memory(model: str, pairs: Sequence[TokenPair]) -> Part:
 
 
 def parts(
-    model: str, sets: dict[str, list[TokenPair]], clair: Sequence[Pair], tokenizer: Any, quick: bool
+    setting: Setting, sets: dict[str, list[TokenPair]], clair: Sequence[Pair], tokenizer: Any, quick: bool
 ) -> dict[str, Callable[[], Part]]:
     """What can be measured, by name."""
-    settings = our_settings(model, sets["CLAIR"])
+    settings = setting.ours(sets["CLAIR"])
     return {
-        **{name: partial(speed, model, sets, name, quick) for name in RACES},
-        "memory": lambda: memory(model, sets["CLAIR"]),
+        **{name: partial(speed, setting, sets, name, quick) for name in RACES},
+        "memory": lambda: memory(setting, sets["CLAIR"]),
         "ablation": lambda: ablation(settings, sets["CLAIR"], 1 if quick else 5),
         "profile": lambda: profile(settings, sets["CLAIR"]),
         "logits": lambda: logits_memory(settings),
@@ -215,6 +225,7 @@ def parts(
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What this benchmark takes beside the others' options."""
     parser.add_argument("--pairs", type=Path, help="a run folder whose CLAIR pairs are taken")
+    parser.add_argument("--dtype", choices=("bf16", "fp32"), default="bf16", help="what both sides compute in")
     add_part(parser)
 
 
@@ -230,8 +241,10 @@ def main() -> None:
         "davinci": tokenise(davinci_pairs(), tokenizer),
         "nothing to share": unshareable_pairs(4 * (ROUNDS + 1), tokenizer),
     }
-    figures, details = measure_parts(arguments, parts(model, sets, clair, tokenizer, arguments.quick))
-    finish(arguments, figures, {"CLAIR pairs": where, "threads": threads(), **details})
+    figures, details = measure_parts(
+        arguments, parts(Setting(model, arguments.dtype), sets, clair, tokenizer, arguments.quick)
+    )
+    finish(arguments, figures, {"CLAIR pairs": where, "dtype": arguments.dtype, "threads": threads(), **details})
 
 
 if __name__ == "__main__":

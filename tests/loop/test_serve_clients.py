@@ -342,6 +342,17 @@ def processes(endpoint: Endpoint, name: str) -> set[int]:
     return found
 
 
+def test_engines_on_the_cpu_go_last_and_who_passes_requests_on_goes_first(endpoint: Endpoint) -> None:
+    import psutil
+
+    usual = os.getpriority(os.PRIO_PROCESS, endpoint.process.pid)
+    found = {
+        name: {psutil.Process(process).nice() for process in processes(endpoint, name)}
+        for name in ("VLLM::", "ServeReplica:raylign:LLMServer", "ServeReplica:raylign:router", "ray::ProxyActor")
+    }
+    assert list(found.values()) == [{19}, {19}, {usual}, {usual}]
+
+
 def test_replicas_outlive_the_controller_that_watches_them(endpoint: Endpoint) -> None:
     replicas, (controller,) = processes(endpoint, "ServeReplica:raylign"), processes(endpoint, "ServeController")
     assert len(replicas) == 3  # two models and the router

@@ -52,6 +52,12 @@ def test_gpu_model_is_tensor_parallel_with_one_gpu_a_bundle() -> None:
     assert "OMP_NUM_THREADS" not in plan["runtime_env"]["env_vars"]
 
 
+def test_only_what_computes_on_a_cpu_yields_to_the_rest_of_its_host() -> None:
+    cpu, gpu = (plan_models(ONE, ServeConfig(gpus_per_replica=gpus), cores=2)[0]["runtime_env"] for gpus in (0, 1))
+    assert cpu["env_vars"]["RAY_worker_niceness"] == "19"
+    assert "RAY_worker_niceness" not in gpu["env_vars"]
+
+
 def test_engine_arguments_are_passed_through_and_win() -> None:
     plan = plan_models(ONE, ServeConfig(engine={"max_num_seqs": 7, "kv_cache_memory_bytes": 3 * 2**30}), cores=2)[0]
     assert plan["engine_kwargs"]["max_num_seqs"] == 7
