@@ -211,7 +211,7 @@ def _check_lora(train: TrainConfig) -> None:
             f"train.lora.quantization is {lora.quantization!r} while train.gpus_per_worker is 0",
             "4-bit weights need a GPU: set train.gpus_per_worker=1, or train.lora.quantization=null",
         )
-    if lora.quantization is not None and (train.dtype == "fp32" or train.zero_stage == 3):
+    if lora.quantization is not None and (train.dtype != "bf16" or train.zero_stage == 3):
         raise ConfigError(
             f"train.lora.quantization is {lora.quantization!r} with train.dtype {train.dtype} and "
             f"train.zero_stage {train.zero_stage}",

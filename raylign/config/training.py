@@ -87,9 +87,11 @@ class TrainConfig:
     """GPU only: keep optimizer state in host memory (on CPU it is there anyway)."""
     offload_parameters: bool = False
     """GPU and ZeRO-3 only: keep parameters in host memory too, and fetch them a layer at a time."""
-    dtype: str = field(default="auto", metadata={"allowed": ("auto", "bf16", "fp32")})
-    """Compute type. `bf16` keeps fp32 master weights. `auto` is bf16 but on a CPU without instructions for it, which
-    would emulate them at a quarter of fp32's speed; what it came to when a run began stays with the run."""
+    dtype: str = field(default="bf16", metadata={"allowed": ("bf16", "fp32")})
+    """Type of the weights; bf16 keeps fp32 master weights."""
+    products: str = field(default="auto", metadata={"allowed": ("auto", "bf16", "fp32")})
+    """What bf16 weights are multiplied in. `auto` is bf16, and fp32 on a CPU without instructions for bf16, which would
+    emulate them at a quarter of fp32's speed; what it came to when a run began stays with the run."""
     kept_logits_mb: int = field(default=0, metadata=OPERATION | {"low": 0})
     """Most MiB of logits that a worker keeps for the backward pass; those beyond are computed a second time in it, 256
     answer tokens at a time. 0 keeps none, so that their memory is the same whatever the answers' length; on CPU that

@@ -61,6 +61,11 @@ class Engine:
         return "padded" if self.reason_padded else "shared"
 
     @property
+    def products(self) -> str:
+        """What matrices are multiplied in: `bf16` or `fp32`."""
+        return "bf16" if self.engine.module.in_bf16 else "fp32"
+
+    @property
     def gradient_norm(self) -> float:
         """Norm of the last step's gradients over all workers, before clipping."""
         return float(self.engine.get_global_grad_norm() or 0.0)

@@ -30,11 +30,12 @@ def anchor_head(model: Any) -> None:
 
 
 def _anchored(self: Any, hidden_ND: torch.Tensor, target_N: torch.Tensor | None = None) -> torch.Tensor:
+    weight_VD = self.weight.to(hidden_ND.dtype)  # fp32 states ask for fp32 products
     if target_N is None:
-        return F.linear(hidden_ND, self.weight)
+        return F.linear(hidden_ND, weight_VD)
     with torch.no_grad():  # the same number off a whole row: no gradient
         anchor_N1 = (hidden_ND.float() * self.weight.index_select(0, target_N).float()).sum(-1, keepdim=True)
-    return torch.addmm(-anchor_N1.to(self.weight.dtype), hidden_ND, self.weight.t())
+    return torch.addmm(-anchor_N1.to(weight_VD.dtype), hidden_ND, weight_VD.t())
 
 
 def projection(model: Any) -> Projection:

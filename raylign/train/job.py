@@ -4,7 +4,7 @@ On a cluster the run folder lies on storage that the driver and all workers shar
 
     <run>/train/tokens/{train,heldout}.parquet   the pairs as token ids, written by the driver
     <pairs>/reference-<key>.parquet              reference log-probabilities, written by rank 0; else in <run>/train
-    <run>/train/dtype.json                       the type that training computes in, settled when the run began
+    <run>/train/products.json                    what `train.products` came to when the run began
     <run>/train/progress.json                    how far it is, rewritten by rank 0 at every step
     <run>/train/offence.json                     the pairs of a step that stopped the run by its numbers
     <run>/train/ray/step-<steps>/                checkpoints (`raylign.train.checkpoint`), kept and dropped by Ray Train
@@ -55,9 +55,9 @@ class Job:
         return self.run / "train"
 
     @property
-    def dtype_path(self) -> Path:
-        """Where the driver keeps what `train.dtype` came to: {"dtype"}."""
-        return self.folder / "dtype.json"
+    def products_path(self) -> Path:
+        """Where the driver keeps what `train.products` came to: {"products"}."""
+        return self.folder / "products.json"
 
     @property
     def progress_path(self) -> Path:

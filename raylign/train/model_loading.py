@@ -13,6 +13,7 @@ from raylign.train.attention import SEGMENTED
 from raylign.train.head import anchor_head, check_projection
 from raylign.train.lean import make_lean
 from raylign.train.lora import add_adapter, quantization_settings
+from raylign.train.products import widen
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -44,6 +45,8 @@ def load_model(model: str, config: LoopConfig) -> Any:
     check_finite_weights(loaded, model)
     check_projection(loaded)
     make_lean(loaded)
+    if config.train.products == "fp32":
+        widen(loaded)
     anchor_head(loaded)
     if why_not_shared(loaded) is None:
         loaded.set_attn_implementation(SEGMENTED)

@@ -12,6 +12,7 @@ from raylign.train.attention_plan import plan_attention
 from raylign.train.head import projection
 from raylign.train.logprobs import token_logps
 from raylign.train.packing import Batch
+from raylign.train.products import is_wide
 
 
 class Policy(nn.Module):
@@ -25,7 +26,8 @@ class Policy(nn.Module):
         """
         super().__init__()
         self.model = model
-        logits_bytes = model.config.get_text_config().vocab_size * model.dtype.itemsize
+        self.in_bf16 = model.dtype == torch.bfloat16 and not is_wide(model)
+        logits_bytes = model.config.get_text_config().vocab_size * (2 if self.in_bf16 else 4)
         self.kept_tokens = kept_logits_mb * 2**20 // logits_bytes
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,14 +36,14 @@ class Policy(nn.Module):
         In bf16 the matrix products are, and what the layers add up is fp32: rounded to bf16 after every layer, the
         log-probabilities would be off by two thirds more.
         """
-        device, dtype = batch.token_ids_RT.device, self.model.dtype
+        device, dtype = batch.token_ids_RT.device, torch.bfloat16 if self.in_bf16 else torch.float32
         extra: dict[str, Any] = {}
         if batch.segments:
             extra = {"plan": plan_attention(batch.segments, device, dtype)}
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.in_bf16):
             embedded_RTD = self.model.get_input_embeddings()(batch.token_ids_RT)
             hidden_RTD = self.model.base_model(
-                inputs_embeds=embedded_RTD.to(torch.promote_types(dtype, torch.float32)),
+                inputs_embeds=embedded_RTD.float(),
                 position_ids=batch.position_ids_RT,
                 attention_mask=batch.padding_RT,
                 use_cache=False,

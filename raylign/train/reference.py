@@ -67,8 +67,8 @@ def weights_fingerprint(folder: Path) -> str:
 
 
 def reference_key(weights: str, pairs: Sequence[TokenPair], dtype: str, layout: str) -> str:
-    """The identity of a set of reference log-probabilities: weights, token ids (hence template), dtype, layout, and how
-    the forward pass rounds."""
+    """The identity of a set of reference log-probabilities: weights, token ids (hence template), their type and that of
+    products, layout, and how the forward pass rounds."""
     tokens = hashlib.sha256()
     for pair in pairs:
         tokens.update(repr((pair.id, pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)).encode())
@@ -127,7 +127,7 @@ def _digest(logps: Mapping[str, AnswerLogps]) -> str:
     return content_id(sorted((id_, *values) for id_, values in logps.items()))
 
 
-def check_first_step(found: Mapping[str, Mapping[str, tuple[float, float]]], dtype: str) -> None:
+def check_first_step(found: Mapping[str, Mapping[str, tuple[float, float]]], products: str) -> None:
     """Refuse a run whose first step shows that policy and reference differ.
 
     The log-probabilities say it of each answer, whatever the objective. A loss at its start value would not: where both
@@ -136,12 +136,12 @@ def check_first_step(found: Mapping[str, Mapping[str, tuple[float, float]]], dty
     Args:
         found: (under the policy, under the reference) in nats, of each answer of the first global batch, by pair id and
             then side.
-        dtype: what training computes in.
+        products: what matrices are multiplied in.
 
     Raises:
         TrainingError: the two are further apart than `ROUNDING` allows, or one is no number.
     """
-    flat, share = ROUNDING[dtype]
+    flat, share = ROUNDING[products]
     wrong = [
         (id_, side, policy, reference)
         for id_, sides in found.items()

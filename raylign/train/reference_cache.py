@@ -45,7 +45,8 @@ class ReferenceCache:
             ModelError: the model has no safetensors.
             TrainingError: a file was changed, or the model finds an answer's likelihood to be no number.
         """
-        key = reference_key(self.weights, pairs, self.job.config.train.dtype, self.engine.layout)
+        types = f"{self.job.config.train.dtype} in {self.engine.products}"
+        key = reference_key(self.weights, pairs, types, self.engine.layout)
         # The first worker alone looks: one that saw the file where another did not would leave it waiting in the pass.
         found: Reference | None = self._on_first(lambda: self._look(key, pairs))
         if found is None:

@@ -54,7 +54,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     with screen.stage("train", "step", cluster_waits) as progress:
         progress.update(0, 1, "reading the pairs")
         prepared = _prepare_tokens(job, model)
-        job = _settle_dtype(job, folder)
+        job = _settle_products(job, folder)
         train = config.train
         require_room(
             "training",
@@ -71,16 +71,13 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     return {**figures, **prepared}
 
 
-def _settle_dtype(job: Job, folder: RunFolder) -> Job:
-    """The job with what `train.dtype` came to when the run began, which later starts keep on whatever host."""
+def _settle_products(job: Job, folder: RunFolder) -> Job:
+    """The job with what `train.products` came to when the run began, which later starts keep on whatever host."""
     train = job.config.train
-    if train.dtype == "auto":
-        lone = train.zero_stage == 3 and train.workers == 1  # fp32 has nothing to shard there, and DeepSpeed refuses
-        settled = folder.read_json("train/dtype.json") or {
-            "dtype": "bf16" if lone else fast_type(train.gpus_per_worker)
-        }
-        write_json(job.dtype_path, settled)
-        train = replace(train, dtype=settled["dtype"])
+    if train.products == "auto":
+        settled = folder.read_json("train/products.json") or {"products": fast_type(train.gpus_per_worker)}
+        write_json(job.products_path, settled)
+        train = replace(train, products=settled["products"])
     return replace(job, config=replace(job.config, train=train))
 
 

@@ -94,7 +94,7 @@ class _Training:
             "steps": done,
             "stopped_early": done < self.plan.steps,
             "exported_step": exported,
-            "dtype": self.train.dtype,
+            "products": self.engine.products,
             "layout": self.engine.layout,
             "pairs": len(self.pairs),
             "loss_first": self.state.losses[0],
@@ -198,7 +198,7 @@ class _Training:
                     }
                     for id_, row in rows.items()
                 },
-                self.train.dtype,
+                self.engine.products,
             )
 
     def evaluate(self, done: int) -> dict[str, float | int]:

@@ -10,6 +10,7 @@ from layouts import LAYOUTS, LOGITS, lay_out, model_flops, whole_token_logps
 from peers import answer, from_rows, listen
 from safetensors.torch import save_file
 
+from raylign.arithmetic import fast_type
 from raylign.config import LoopConfig
 from raylign.session import prepare_environment
 from raylign.train import attention_plan, model_loading
@@ -73,6 +74,7 @@ class BareStep:
     def __init__(self, request: dict[str, Any]) -> None:
         config = LoopConfig()
         config.train.dtype = {"bfloat16": "bf16", "float32": "fp32"}[request["dtype"]]
+        config.train.products = fast_type(0)
         config.train.activation_checkpointing = request.get("activation_checkpointing", False)
         if not request.get("lean", True):
             model_loading.make_lean = lambda model: 0

@@ -22,6 +22,7 @@ class OneWorker:
 
     rank = 0
     layout = "shared"
+    products = "bf16"
 
     def __init__(self) -> None:
         self.passes = 0

@@ -1,0 +1,52 @@
+"""Matrix products of bf16 weights in fp32, for CPUs without instructions for bf16; torch.
+
+Such a CPU emulates bf16's products, at a quarter of fp32's speed and with other roundings for every size of a batch. A
+bf16 weight is an fp32 number too, so each product takes its weights in fp32 as they are, for as long as it lasts. What
+is trained, kept and exported stays bf16 with its fp32 masters: training wholly in fp32 would show, and then lose in the
+export, every step that is smaller than bf16 can tell.
+"""
+
+from types import MethodType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def widen(model: Any) -> bool:
+    """Let all linear layers of a bf16 model compute in fp32, in place; False, and nothing changed, where one of its
+    other layers does not take fp32 inputs beside its bf16 weights.
+
+    Weights, names and hooks stay as they are.
+    """
+    layers: list[Any] = [
+        layer for layer in model.modules() if type(layer) is nn.Linear and layer.weight.dtype == torch.bfloat16
+    ]
+    for layer in layers:
+        layer.forward = MethodType(_wide, layer)
+    if layers and _takes_fp32(model):
+        return True
+    for layer in layers:
+        del layer.forward  # the class's own again
+    return False
+
+
+def is_wide(model: nn.Module) -> bool:
+    """Whether `widen` has changed this model."""
+    return any(getattr(layer.forward, "__func__", None) is _wide for layer in model.modules())
+
+
+def _wide(self: Any, hidden: torch.Tensor) -> torch.Tensor:
+    bias = None if self.bias is None else self.bias.float()
+    return F.linear(hidden.float(), self.weight.float(), bias)
+
+
+def _takes_fp32(model: Any) -> bool:
+    width = model.get_input_embeddings().embedding_dim
+    try:
+        with torch.no_grad():
+            states_RTD = model.base_model(inputs_embeds=torch.zeros(1, 2, width), use_cache=False).last_hidden_state
+    except RuntimeError:  # such as a layer norm's: mixed types
+        return False
+    return bool(states_RTD.dtype == torch.float32)
