@@ -74,7 +74,7 @@ class BareStep:
     def __init__(self, request: dict[str, Any]) -> None:
         config = LoopConfig()
         config.train.dtype = {"bfloat16": "bf16", "float32": "fp32"}[request["dtype"]]
-        config.train.products = fast_type(0)
+        config.train.products = request.get("products") or fast_type(0)
         config.train.activation_checkpointing = request.get("activation_checkpointing", False)
         if not request.get("lean", True):
             model_loading.make_lean = lambda model: 0

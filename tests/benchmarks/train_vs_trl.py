@@ -1,7 +1,8 @@
 """How fast raylign trains against TRL, on one machine: pairs a second, memory, and where both come from.
 
-SmolLM2-135M in bf16 with fp32 master weights on both sides, or with `--dtype fp32` in fp32, for CPUs that have no bf16:
-same weights, token ids, AdamW settings, threads, clipping.
+SmolLM2-135M in bf16 with fp32 master weights on both sides, or with `--dtype fp32` in fp32: same weights, token ids,
+AdamW settings, threads, clipping. On a CPU without instructions for bf16, raylign multiplies its bf16 weights in fp32,
+as it does for its users; the JSON says so.
 Each side is a process that works only while the other idles; rounds alternate, a figure is the median of their ratios.
 A round is the same pairs for all: TRL's best gets them in batches cut from the whole data set sorted by length, the
 others shuffled. Pairs a second count real pairs over an epoch: the steps, the optimizer in them, and the reference pass
@@ -42,6 +43,7 @@ from peers import (
 from through_ray import share_of_bare
 from transformers import AutoTokenizer
 
+from raylign.arithmetic import fast_type
 from raylign.model import resolve_model
 from raylign.records import Pair
 from raylign.train.tokens import TokenPair
@@ -244,7 +246,11 @@ def main() -> None:
     figures, details = measure_parts(
         arguments, parts(Setting(model, arguments.dtype), sets, clair, tokenizer, arguments.quick)
     )
-    finish(arguments, figures, {"CLAIR pairs": where, "dtype": arguments.dtype, "threads": threads(), **details})
+    finish(
+        arguments,
+        figures,
+        {"CLAIR pairs": where, "dtype": arguments.dtype, "products": fast_type(0), "threads": threads(), **details},
+    )
 
 
 if __name__ == "__main__":
