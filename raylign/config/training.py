@@ -111,7 +111,7 @@ class TrainConfig:
     """Evaluations in a row without a new best after which `early_stop` stops."""
     peak_tflops: float | None = field(default=None, metadata=OPERATION | {"above": 0.0})
     """What one worker's device could do at most, in TFLOP/s, behind the utilisation figure: the data sheet's number for
-    `dtype`; null measures a matrix product at the start."""
+    `products`; null measures a matrix product at the start."""
     checkpoint_every: int = field(default=50, metadata={"low": 1})
     """Steps between checkpoints."""
     checkpoints_kept: int = field(default=2, metadata=OPERATION | {"low": 1})

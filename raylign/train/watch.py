@@ -29,7 +29,7 @@ class Watch:
         self.guard = Guard(train.max_gradient_jump, train.max_gradient_norm)
         self.work = Work()
         self.peak_from = "config" if train.peak_tflops else "measured"
-        self.peak_flops_per_second = (train.peak_tflops or 0.0) * 1e12 or self._measured_peak(train.dtype)
+        self.peak_flops_per_second = (train.peak_tflops or 0.0) * 1e12 or self._measured_peak()
 
     def begin(self) -> None:
         """A step begins."""
@@ -62,9 +62,9 @@ class Watch:
         """As `Meter.figures`."""
         return self.meter.figures(self.peak_flops_per_second)
 
-    def _measured_peak(self, dtype: str) -> float:
+    def _measured_peak(self) -> float:
         """The mean over workers, which all measure now: those of one host share its cores."""
-        mine = measure_flops_per_second(self.engine.engine.device, DTYPES[dtype])
+        mine = measure_flops_per_second(self.engine.engine.device, DTYPES[self.engine.products])
         return float(sum(self.engine.gather(mine))) / self.engine.workers
 
     def _refuse(self, offence: Offence | None) -> None:
