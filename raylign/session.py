@@ -26,10 +26,10 @@ _LOCAL_ENVIRONMENT = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Ray keeps an idle process for each logical CPU, which in a private cluster are many more than there are cores.
-    # Each takes a hundredth of a core.
     # Ray puts its workers behind all else on their host, which in a private cluster are the client and its request.
     "RAY_worker_niceness": "0",
+    # Ray keeps an idle process for each logical CPU, which in a private cluster are many more than there are cores.
+    # Each takes a hundredth of a core.
     "RAY_num_workers_soft_limit": str(os.cpu_count() or 1),
 }
 

@@ -68,13 +68,14 @@ def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     from raylign.train.head import anchor_head
+    from raylign.train.model_loading import DTYPES
 
     if not gpus:  # Ray sets one thread a logical CPU; the served models are gone by now, so take the cores
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
         model = AutoModelForCausalLM.from_pretrained(
             name,
-            dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[fast_type(gpus)],
+            dtype=DTYPES[fast_type(gpus)],
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
         )

@@ -30,7 +30,9 @@ def anchor_head(model: Any) -> None:
 
 
 def _anchored(self: Any, hidden_ND: torch.Tensor, target_N: torch.Tensor | None = None) -> torch.Tensor:
-    weight_VD = self.weight.to(hidden_ND.dtype)  # fp32 states ask for fp32 products
+    # fp32 states ask for fp32 products, unless autocast is about to round both.
+    rounds = torch.is_autocast_enabled(hidden_ND.device.type)
+    weight_VD = self.weight if rounds else self.weight.to(hidden_ND.dtype)
     if target_N is None:
         return F.linear(hidden_ND, weight_VD)
     with torch.no_grad():  # the same number off a whole row: no gradient

@@ -74,11 +74,13 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
 def _settle_products(job: Job, folder: RunFolder) -> Job:
     """The job with what `train.products` came to when the run began, which later starts keep on whatever host."""
     train = job.config.train
-    if train.products == "auto":
-        settled = folder.read_json("train/products.json") or {"products": fast_type(train.gpus_per_worker)}
+    if train.products != "auto":
+        return job
+    settled = folder.read_json("train/products.json")
+    if settled is None:
+        settled = {"products": fast_type(train.gpus_per_worker)}
         write_json(job.products_path, settled)
-        train = replace(train, products=settled["products"])
-    return replace(job, config=replace(job.config, train=train))
+    return replace(job, config=replace(job.config, train=replace(train, products=settled["products"])))
 
 
 def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ DAVINCI = ROOT.parent / "shared" / "data" / "davinci_pairs.jsonl"
 MAX_LENGTH = 1024
 """Longest prompt and answer together, in tokens; a pair with a longer side is left out of both sides alike."""
 
+TYPES = {"bfloat16": "bf16", "float32": "fp32"}
+"""What a side is told to compute in, and what `train.dtype` calls it."""
 Rows = list[dict[str, Any]]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from layouts import LAYOUTS, LOGITS, lay_out, model_flops, whole_token_logps
-from peers import answer, from_rows, listen
+from peers import TYPES, answer, from_rows, listen
 from safetensors.torch import save_file
 
 from raylign.arithmetic import fast_type
@@ -73,7 +73,7 @@ class BareStep:
 
     def __init__(self, request: dict[str, Any]) -> None:
         config = LoopConfig()
-        config.train.dtype = {"bfloat16": "bf16", "float32": "fp32"}[request["dtype"]]
+        config.train.dtype = TYPES[request["dtype"]]
         config.train.products = request.get("products") or fast_type(0)
         config.train.activation_checkpointing = request.get("activation_checkpointing", False)
         if not request.get("lean", True):
@@ -210,7 +210,7 @@ def flops(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
     return {
         "flops": [model_flops(batch, settings) for batch in batches],
         "tokens": [batch.token_ids_RT.numel() for batch in batches],
-        "peak": gemm_peak(next(bare.policy.parameters()).dtype),
+        "peak": gemm_peak(torch.bfloat16 if bare.policy.in_bf16 else torch.float32),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ablation import BATCH
 from bench import Part, at_least, local_ray
-from peers import as_rows, side, tokenise
+from peers import TYPES, as_rows, side, tokenise
 
 from raylign.config import LoopConfig
 from raylign.parts import PartWriter
@@ -53,7 +53,7 @@ def _stage_lines(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: d
     train = config.train
     train.batch_size = train.micro_batch_size = BATCH
     train.log_every, train.objective = 1, settings["objective"]
-    train.dtype = {"bfloat16": "bf16", "float32": "fp32"}[settings["dtype"]]
+    train.dtype = TYPES[settings["dtype"]]
     train.max_length = max(pair.length for pair in tokens)
     with tempfile.TemporaryDirectory(prefix="through-ray-") as made:
         for split, rows in (("train", pairs), ("heldout", pairs[:1])):
