@@ -68,7 +68,7 @@ def plan_models(
     return [
         {
             **_lora(catalogue.adapters_of(name)),
-            "experimental_configs": _experimental(config, catalogue.adapters_of(name)),
+            "experimental_configs": _experimental(catalogue.adapters_of(name)),
             "model_loading_config": {"model_id": name, "model_source": source},
             "accelerator_config": {"kind": "gpu" if config.gpus_per_replica else "cpu"},
             "placement_group_config": {"bundles": _engine_bundles(config)},
@@ -100,15 +100,9 @@ def _lora(adapters: Sequence[Adapter]) -> dict[str, Any]:
     return {"lora_config": {"max_num_adapters_per_replica": len(adapters)}} if adapters else {}
 
 
-def _experimental(config: ServeConfig, adapters: Sequence[Adapter]) -> dict[str, Any]:
-    """What ray.serve.llm keeps under this name: how it streams, and for our loader each adapter's folder."""
-    found: dict[str, Any] = {}
-    if not config.gpus_per_replica:
-        # Ray gathers a stream's tokens for 50 ms, the first one too. An engine on CPU makes hardly two in that time.
-        found["stream_batching_interval_ms"] = 0
-    if adapters:
-        found[ADAPTER_FOLDERS] = {adapter.name: adapter.folder for adapter in adapters}
-    return found
+def _experimental(adapters: Sequence[Adapter]) -> dict[str, Any]:
+    """What ray.serve.llm keeps under this name: for our loader each adapter's folder."""
+    return {ADAPTER_FOLDERS: {adapter.name: adapter.folder for adapter in adapters}} if adapters else {}
 
 
 def ingress_options(config: ServeConfig, runtime_env: dict[str, Any] | None = None) -> dict[str, Any]:

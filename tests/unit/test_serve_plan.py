@@ -145,12 +145,6 @@ def test_adapters_ride_on_their_models_engine_and_on_no_other() -> None:
         plan_models(Catalogue(ONE.models, (Adapter("x", "/x", "reviser", 1024),)), ServeConfig(), cores=2)
 
 
-def test_a_stream_from_a_cpu_is_not_held_back_to_be_gathered() -> None:
-    key = "stream_batching_interval_ms"
-    assert plan_models(ONE, ServeConfig(), cores=2)[0]["experimental_configs"][key] == 0
-    assert key not in plan_models(ONE, ServeConfig(gpus_per_replica=1), cores=2)[0]["experimental_configs"]
-
-
 def test_an_answer_without_a_limit_ends_where_a_request_must_not_go_beyond() -> None:
     plan = plan_models(ONE, ServeConfig(max_tokens_limit=64), cores=2)[0]
     assert plan["engine_kwargs"]["override_generation_config"] == {"max_new_tokens": 64}
