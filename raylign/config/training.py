@@ -88,7 +88,7 @@ class TrainConfig:
     offload_parameters: bool = False
     """GPU and ZeRO-3 only: keep parameters in host memory too, and fetch them a layer at a time."""
     dtype: str = field(default="bf16", metadata={"allowed": ("bf16", "fp32")})
-    """Type of the weights; bf16 keeps fp32 master weights."""
+    """Type of the weights, in training and as they are exported; bf16 keeps fp32 master weights."""
     products: str = field(default="auto", metadata={"allowed": ("auto", "bf16", "fp32")})
     """What bf16 weights are multiplied in. `auto` is bf16, and fp32 on a CPU without instructions for bf16, which would
     emulate them at a quarter of fp32's speed; what it came to when a run began stays with the run."""

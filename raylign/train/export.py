@@ -13,7 +13,7 @@ from raylign.pairs.store import read_manifest
 from raylign.train.job import Job
 from raylign.train.lora import has_adapter, merge
 from raylign.train.model_card import model_card
-from raylign.train.model_loading import load_tokenizer, read_model
+from raylign.train.model_loading import DTYPES, load_tokenizer, read_model
 
 
 def write_model(job: Job, base: str, model: Any, state: dict[str, torch.Tensor], figures: dict[str, Any]) -> None:
@@ -26,20 +26,23 @@ def write_model(job: Job, base: str, model: Any, state: dict[str, torch.Tensor],
         figures: what training found, for the model card.
     """
     tokenizer = load_tokenizer(base, job.config.trust_remote_code)
+    dtype = DTYPES[job.config.train.dtype]
     card = model_card(job.config, figures, read_manifest(job.pairs), tokenizer.chat_template is not None)
     if not has_adapter(model):
-        export_model(job.export_path, model, state, tokenizer, card)
+        export_model(job.export_path, model, state, tokenizer, card, dtype)
     elif job.config.train.export == "adapter":
-        export_adapter(job.export_path, model, state, tokenizer, card, base)
+        export_adapter(job.export_path, model, state, tokenizer, card, base, dtype)
     else:
         with tempfile.TemporaryDirectory(prefix="raylign-adapter-") as folder:
-            export_adapter(Path(folder) / "adapter", model, state, tokenizer, card, base)
+            export_adapter(Path(folder) / "adapter", model, state, tokenizer, card, base, dtype)
             whole = merge(Path(folder) / "adapter", read_model(base, job.config))
-        export_model(job.export_path, whole, whole.state_dict(), tokenizer, card)
+        export_model(job.export_path, whole, whole.state_dict(), tokenizer, card, dtype)
 
 
-def export_model(folder: Path, model: Any, state: dict[str, torch.Tensor], tokenizer: Any, card: str) -> None:
-    """Write weights (safetensors, bf16), configuration, generation settings, tokenizer, chat template and model card.
+def export_model(
+    folder: Path, model: Any, state: dict[str, torch.Tensor], tokenizer: Any, card: str, dtype: torch.dtype
+) -> None:
+    """Write weights (safetensors), configuration, generation settings, tokenizer, chat template and model card.
 
     Args:
         folder: where the model goes; a former export there is replaced.
@@ -47,28 +50,36 @@ def export_model(folder: Path, model: Any, state: dict[str, torch.Tensor], token
         state: its weights by name, whole.
         tokenizer: the tokenizer it was trained with.
         card: the text of README.md.
+        dtype: what the weights are written in. A run in fp32 that were written in bf16 would lose its small steps.
     """
     with _replacing(folder) as hidden:
-        model.save_pretrained(hidden, state_dict=_half(state))
-        model.config.dtype = torch.bfloat16  # `save_pretrained` wrote the type that the model was trained in
+        model.save_pretrained(hidden, state_dict=_in_type(state, dtype))
+        model.config.dtype = dtype  # `save_pretrained` wrote that of `model`, whose weights are other ones than `state`
         model.config.save_pretrained(hidden)
         tokenizer.save_pretrained(hidden)
         (hidden / "README.md").write_text(card, encoding="utf-8")
 
 
 def export_adapter(
-    folder: Path, model: Any, state: dict[str, torch.Tensor], tokenizer: Any, card: str, base: str
+    folder: Path,
+    model: Any,
+    state: dict[str, torch.Tensor],
+    tokenizer: Any,
+    card: str,
+    base: str,
+    dtype: torch.dtype,
 ) -> None:
     """Write an adapter in peft's format, with tokenizer, chat template and model card beside it.
 
     Args:
         state: the adapter's weights by their names in `model`.
         base: folder or hub id of the model that it belongs on; stands in its configuration.
+        dtype: what the weights are written in.
     """
     with _replacing(folder) as hidden:
         for settings in model.peft_config.values():
             settings.base_model_name_or_path = base
-        model.save_pretrained(hidden, state_dict=_half(state))
+        model.save_pretrained(hidden, state_dict=_in_type(state, dtype))
         tokenizer.save_pretrained(hidden)
         (hidden / "README.md").write_text(card, encoding="utf-8")
 
@@ -88,8 +99,5 @@ def _replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {
-        name: value.to("cpu", torch.bfloat16) if value.is_floating_point() else value.cpu()
-        for name, value in state.items()
-    }
+def _in_type(state: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    return {name: value.to("cpu", dtype) if value.is_floating_point() else value.cpu() for name, value in state.items()}

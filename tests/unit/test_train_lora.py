@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -62,22 +63,27 @@ def test_the_reference_is_the_adapter_switched_off_also_after_training(base: Pat
         assert not has_adapter(plain)
 
 
-def test_an_adapter_alone_and_merged_are_the_same_model(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.bfloat16, 0.1), (torch.float32, 1e-5)])
+def test_an_adapter_alone_and_merged_are_the_same_model(
+    dtype: torch.dtype, apart: float, base: Path, tmp_path: Path
+) -> None:
     model = adapted(base)
     state = trained(model)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
-    export_adapter(tmp_path / "adapter", model, state, tokenizer, "card", str(base))
+    export_adapter(tmp_path / "adapter", model, state, tokenizer, "card", str(base), dtype)
     whole = merge(tmp_path / "adapter", AutoModelForCausalLM.from_pretrained(base))
-    export_model(tmp_path / "merged", whole, whole.state_dict(), tokenizer, "card")
+    export_model(tmp_path / "merged", whole, whole.state_dict(), tokenizer, "card", dtype)
 
     assert [path.name for path in (tmp_path / "adapter").glob("*.safetensors")] == ["adapter_model.safetensors"]
     assert not (tmp_path / "merged" / "adapter_config.json").exists()
     assert (tmp_path / "merged" / "generation_config.json").exists()
     assert (tmp_path / "merged" / "README.md").read_text() == "card"
     expected = logits(model)
-    for folder in ("adapter", "merged"):  # both are written in bf16
+    for folder in ("adapter", "merged"):
+        (weights,) = (tmp_path / folder).glob("*.safetensors")
+        assert {value.dtype for value in load_file(weights).values()} == {dtype}
         found = logits(AutoModelForCausalLM.from_pretrained(tmp_path / folder))
-        torch.testing.assert_close(found, expected, rtol=0.05, atol=0.1)
+        torch.testing.assert_close(found.float(), expected, rtol=apart / 2, atol=apart)
 
 
 def test_targets_that_the_model_does_not_have_are_named_with_those_it_has(base: Path) -> None:
