@@ -91,7 +91,8 @@ def measure_parts(arguments: argparse.Namespace, known: Mapping[str, Callable[[]
     details: dict[str, Any] = {"parts": chosen}
     for name in chosen:
         found, more = known[name]()
-        show(found)
+        if len(chosen) > 1:  # at the end all are shown once more
+            show(found)
         figures += found
         details |= more
     return figures, details

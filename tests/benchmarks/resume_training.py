@@ -8,7 +8,7 @@
 3. Stall: how much longer training takes for checkpoints every 20 steps, against the steps of the same run that come
    long after one. It includes what writing in the background costs the steps meanwhile.
 
-    python tests/benchmarks/resume_training.py [--quick] [--out FILE.json]
+    python tests/benchmarks/resume_training.py [--quick] [--part NAME …] [--out FILE.json]
 """
 
 import os
@@ -20,13 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench import ROOT, Figure, at_least, at_most, finish, local_ray, options
+from bench import ROOT, Part, add_part, at_least, at_most, finish, local_ray, measure_parts, options
 from random_model import random_llama
 from training_run import Killer, checkpoint_tensors, metrics, starts, steps, train
 
@@ -37,7 +37,7 @@ QUIET_AFTER = 10
 """Steps after a checkpoint from which on nothing of it is left to write."""
 
 
-def kills(root: Path, model: Path, count: int) -> tuple[list[Figure], dict[str, Any]]:
+def kills(root: Path, model: Path, count: int) -> Part:
     """The undisturbed run and the one under fire."""
     settings = [f"train.epochs={2 + count}", f"train.max_failures={count}", "train.learning_rate=1e-4"]
     with local_ray():
@@ -54,7 +54,9 @@ def kills(root: Path, model: Path, count: int) -> tuple[list[Figure], dict[str, 
         at_least("tensors compared", float(len(expected)), 1),
         at_most("tensors that differ from the undisturbed run", float(len(differ)), 0),
     ]
-    return measured, {"steps": last, "killed_at": killer.killed_at, "resumed_from": resumed, "steps_done_again": lost}
+    return measured, {
+        "kills": {"steps": last, "killed_at": killer.killed_at, "resumed_from": resumed, "steps_done_again": lost}
+    }
 
 
 @contextmanager
@@ -117,7 +119,7 @@ def steps_logged(path: Path) -> int:
     return int([line["step"] for line in metrics(path) if "event" not in line][-1])
 
 
-def elastic(root: Path, model: Path, epochs: int, pairs: int = 1000) -> tuple[list[Figure], dict[str, Any]]:
+def elastic(root: Path, model: Path, epochs: int, pairs: int = 1000) -> Part:
     """One worker all along, and 1 → 2 → 1 as the cluster grows and shrinks."""
     path, found = root / "elastic", {}
     settings = [f"train.epochs={epochs}", "train.checkpoint_every=50", "train.cpus_per_worker=4"]
@@ -143,7 +145,8 @@ def elastic(root: Path, model: Path, epochs: int, pairs: int = 1000) -> tuple[li
         ),
         at_least("checkpoints that the notice led to", float(len(noticed) - 1), 1),  # the last step's is one too
     ]
-    return measured, {**found, "workers": sizes, "starts": [start["step"] for start in starts(path)], "extra": noticed}
+    begun = [start["step"] for start in starts(path)]
+    return measured, {"elastic": {**found, "workers": sizes, "starts": begun, "extra": noticed}}
 
 
 def final_state(path: Path, step: int) -> dict[str, Any]:
@@ -153,7 +156,7 @@ def final_state(path: Path, step: int) -> dict[str, Any]:
     return SavedCheckpoint(path / "train" / "ray" / f"step-{step:08d}").trainer
 
 
-def stall(root: Path, model: Path, epochs: int) -> tuple[list[Figure], dict[str, Any]]:
+def stall(root: Path, model: Path, epochs: int) -> Part:
     """What checkpoints cost the steps."""
     settings = [f"train.epochs={epochs}", f"train.checkpoint_every={STALL_EVERY}", "train.evaluate_every=100000"]
     with local_ray():
@@ -168,27 +171,22 @@ def stall(root: Path, model: Path, epochs: int) -> tuple[list[Figure], dict[str,
     )
     share = (busy + statistics.median(standing)) / (STALL_EVERY * quiet) - 1
     details = {"step_seconds": quiet, "standing_seconds": standing, "periods": len(standing)}
-    return [at_most("time that checkpoints cost, as a share of the steps", share, 0.05)], details
+    return [at_most("time that checkpoints cost, as a share of the steps", share, 0.05)], {"stall": details}
 
 
 def main() -> None:
     """The three parts, in turn."""
-    arguments = options(__doc__)
+    arguments = options(__doc__, add_part)
     random.seed(11)
-    root = Path(tempfile.mkdtemp(prefix="raylign-benchmark-"))
-    small, large = random_llama(root / "small"), random_llama(root / "large", **LARGE)
-    figures: list[Figure] = []
-    details: dict[str, Any] = {}
-    for name, part in (
-        ("kills", lambda: kills(root, small, 3 if arguments.quick else 20)),
-        ("elastic", lambda: elastic(root, small, 6)),
-        ("stall", lambda: stall(root, large, 10 if arguments.quick else 20)),
-    ):
-        started = time.monotonic()
-        found, details[name] = part()
-        figures += found
-        details[name]["seconds"] = round(time.monotonic() - started, 1)
-    shutil.rmtree(root, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as folder:
+        root = Path(folder)
+        small, large = random_llama(root / "small"), random_llama(root / "large", **LARGE)
+        known: dict[str, Callable[[], Part]] = {
+            "kills": lambda: kills(root, small, 3 if arguments.quick else 20),
+            "elastic": lambda: elastic(root, small, 6),
+            "stall": lambda: stall(root, large, 10 if arguments.quick else 20),
+        }
+        figures, details = measure_parts(arguments, known)
     finish(arguments, figures, details)
 
 

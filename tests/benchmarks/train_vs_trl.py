@@ -10,6 +10,8 @@ once.
 
 `default`: DPOTrainer as it comes. `best`: precompute_ref_log_probs, no gradient checkpointing, sorted by length.
 `raylign`: the bare step; a line of its own says what Ray Train and DeepSpeed's engine add.
+Beside each ratio stands that of the operations which both sides' batches ask for: what is beyond it comes from how fast
+they are done.
 
     python tests/benchmarks/train_vs_trl.py [--quick] [--pairs RUN] [--part NAME …] [--dtype fp32] [--out FILE.json]
 
@@ -27,6 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from ablation import ablation, logits_memory, profile
 from bench import Part, add_part, at_least, at_most, finish, measure_parts, options
 from peers import (
@@ -41,11 +44,13 @@ from peers import (
     unshareable_pairs,
 )
 from through_ray import share_of_bare
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from raylign.arithmetic import fast_type
 from raylign.model import resolve_model
 from raylign.records import Pair
+from raylign.train.flops import ModelSize, Work, model_size, training_flops, work_of
+from raylign.train.packing import pack
 from raylign.train.tokens import TokenPair
 
 Round = list[list[TokenPair]]
@@ -119,6 +124,30 @@ class Setting:
         } | changes  # fmt: skip
 
 
+def operations(size: ModelSize, batches: Round, padded: bool) -> float:
+    """Floating-point operations of training steps, as raylign lays the batches out, or padded as TRL does."""
+    works = [_padded_work(batch) if padded else work_of(pack(batch, shared=True)) for batch in batches]
+    return sum(training_flops(size, work) for work in works)
+
+
+def _padded_work(batch: Sequence[TokenPair]) -> Work:
+    rows, longest = 2 * len(batch), max(pair.length for pair in batch)
+    return Work(rows * longest, rows * longest, rows * longest * (longest + 1) // 2)
+
+
+def asked_of_rivals(
+    setting: Setting, sorted_rounds: Sequence[Round], dealt: Sequence[Round], rivals: Sequence[str]
+) -> dict[str, float]:
+    """Each rival's operations in the rounds that count, times raylign's."""
+    with torch.device("meta"):
+        size = model_size(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(setting.model)))
+    ours = sum(operations(size, batches, padded=False) for batches in dealt[1:])
+    theirs = {"best": sorted_rounds, "default": dealt}
+    return {
+        rival: sum(operations(size, batches, padded=True) for batches in theirs[rival][1:]) / ours for rival in rivals
+    }
+
+
 def indices(rounds: Sequence[Round]) -> list[list[list[int]]]:
     """Rounds as indices into their pairs listed one after another."""
     at, found = 0, []
@@ -169,7 +198,15 @@ def race(
         rival: median(mine / other for mine, other in zip(rates["raylign"], rates[rival], strict=True))
         for rival in rivals
     }
-    return {"pairs_per_second": rates, "reference_seconds_a_pair": reference, "ratios": ratios}
+    asked = asked_of_rivals(setting, sorted_rounds, dealt, rivals)
+    for rival in rivals:
+        print(f"{name}, {batch_size} a batch: TRL's {rival} asks for {asked[rival]:.2f} times the operations")
+    return {
+        "pairs_per_second": rates,
+        "reference_seconds_a_pair": reference,
+        "ratios": ratios,
+        "operations": asked,
+    }
 
 
 def speed(setting: Setting, sets: dict[str, list[TokenPair]], name: str, quick: bool) -> Part:
