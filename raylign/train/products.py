@@ -2,8 +2,7 @@
 
 Such a CPU emulates bf16's products, at a quarter of fp32's speed and with other roundings for every size of a batch. A
 bf16 weight is an fp32 number too, so each product takes its weights in fp32 as they are, for as long as it lasts. What
-is trained, kept and exported stays bf16 with its fp32 masters: training wholly in fp32 would show, and then lose in the
-export, every step that is smaller than bf16 can tell.
+is trained, kept and exported stays bf16 with its fp32 masters, as on a processor that multiplies bf16.
 """
 
 from types import MethodType

@@ -1,13 +1,20 @@
-"""What Ray Train and DeepSpeed's engine cost: the training stage itself beside the bare step, on the same pairs."""
+"""What Ray Train and DeepSpeed's engine cost: the training stage itself beside the bare step, on the same pairs.
+
+And what of it Ray's other processes cost: steps during most of which all but the training worker stand still.
+"""
 
 import json
 import tempfile
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
 from ablation import BATCH
 from bench import Part, at_least, local_ray
 from peers import TYPES, as_rows, side, tokenise
@@ -45,12 +52,75 @@ def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: An
     }
 
 
-def _stage_lines(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: dict[str, Any]) -> list[dict[str, Any]]:
+def while_ray_rests(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: Any, epochs: int) -> Part:
+    """Seconds of steps in which Ray's other processes stand still, as a share of those of the steps before them.
+
+    They stand still for a fixed time in the middle of every second step, as a worker that waits for one of them at the
+    end of a step would wait for ever.
+    """
+    usable = [pair for pair in pairs if tokenise([pair], tokenizer)][: STEPS * BATCH]
+    tokens = tokenise(usable, tokenizer)
+    with local_ray():
+        typical = median(line["seconds"] for line in _stage_lines(usable, tokens, settings)[1:])
+        lines = _stage_lines(usable, tokens, settings, epochs, rest_seconds=0.6 * typical)
+    seconds = [line["seconds"] for line in lines]
+    shares = [seconds[at + 1] / seconds[at] for at in range(2, len(seconds) - 1, 2)]
+    print(f"steps with Ray at rest for {0.6 * typical:.1f} s, share of their neighbours' time: {median(shares):.3f}")
+    return [], {"rest_seconds": 0.6 * typical, "step_seconds": seconds, "share_of_neighbours": shares}
+
+
+@contextmanager
+def _resting(metrics: Path, seconds: float) -> Iterator[None]:
+    """Stop Ray's processes but the training worker for so long in every second step that `metrics` tells of."""
+    over = threading.Event()
+
+    def stop_and_go() -> None:
+        seen = 0
+        while not over.wait(0.05):
+            done = metrics.read_text(encoding="utf-8").count('"pairs_per_second"') if metrics.exists() else 0
+            if done == seen:
+                continue
+            seen = done
+            if done >= 3 and done % 2:
+                time.sleep(0.5)  # into the step
+                stopped = _others()
+                for process in stopped:
+                    process.suspend()
+                over.wait(seconds)
+                for process in stopped:
+                    process.resume()
+
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _others() -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if any(word.startswith("ray::") or "/ray/" in word for word in process.cmdline())
+        and "RayTrainWorker" not in " ".join(process.cmdline())
+    ]
+
+
+def _stage_lines(
+    pairs: Sequence[Pair],
+    tokens: Sequence[TokenPair],
+    settings: dict[str, Any],
+    epochs: int = 1,
+    rest_seconds: float = 0.0,
+) -> list[dict[str, Any]]:
     """The metrics of each optimizer step of a training run of its own."""
     from raylign.train.stage import run
 
     config = LoopConfig()
     train = config.train
+    train.epochs = epochs
     train.batch_size = train.micro_batch_size = BATCH
     train.log_every, train.objective = 1, settings["objective"]
     train.dtype = TYPES[settings["dtype"]]
@@ -61,7 +131,8 @@ def _stage_lines(pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: d
                 writer.add([replace(pair, split=split) for pair in rows])
         folder = RunFolder.open(Path(made), config, ["benchmark"])
         try:
-            run(config, folder, Screen())
+            with _resting(Path(made) / "metrics.jsonl", rest_seconds) if rest_seconds else nullcontext():
+                run(config, folder, Screen())
         finally:
             folder.close()
         lines = [json.loads(line) for line in (Path(made) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]

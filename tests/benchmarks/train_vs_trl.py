@@ -43,7 +43,7 @@ from peers import (
     tokenise,
     unshareable_pairs,
 )
-from through_ray import share_of_bare
+from through_ray import share_of_bare, while_ray_rests
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from raylign.arithmetic import fast_type
@@ -258,6 +258,7 @@ def parts(
         "profile": lambda: profile(settings, sets["CLAIR"]),
         "logits": lambda: logits_memory(settings),
         "through Ray": lambda: share_of_bare(settings, clair, tokenizer, rounds=1 if quick else 3),
+        "Ray at rest": lambda: while_ray_rests(settings, clair, tokenizer, epochs=1 if quick else 4),
     }
 
 
