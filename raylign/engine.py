@@ -9,7 +9,8 @@ def engine_arguments(
     """Arguments of one vLLM engine; `further` wins over all of them.
 
     On CPU: no compilation (it costs more at start-up than a laptop run wins back), a small share of host memory
-    (vLLM's default claims 92% of it), and no chunked prefill, with which a seeded request can end the engine.
+    (vLLM's default claims 92% of it), no chunked prefill, with which a seeded request can end the engine, and no
+    process of its own for a model that is not split.
     """
     arguments: dict[str, Any] = {"max_model_len": max_model_len, "dtype": dtype, "seed": seed}
     if trust_remote_code:
@@ -23,7 +24,17 @@ def engine_arguments(
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(max_model_len, 4096),
         }
+        if all(further.get(split, 1) == 1 for split in ("tensor_parallel_size", "pipeline_parallel_size")):
+            arguments[EXECUTOR] = IN_ENGINE
     return arguments | further
+
+
+EXECUTOR = "distributed_executor_backend"
+"""vLLM's argument that says in which processes a model computes."""
+IN_ENGINE = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+"""In the engine's own. On CPU vLLM takes `uni` for `mp`, as threads must be set up before a process begins, which
+`engine_environment` has done; a process beside the engine's takes half as long again to start, and the two, which wait
+for each other at every token by looking again and again, take the threads' time: a third of the tokens a second."""
 
 
 def drafting_arguments(gpus: int) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import math
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import CompletionRequest
 
+from raylign.engine import EXECUTOR
 from raylign.errors import ModelError
 from raylign.serve.adapters import local_adapter
 from raylign.serve.plan import ADAPTER_FOLDERS
@@ -19,8 +21,19 @@ SECONDS_BETWEEN_GROUPS = 0.05
 """Of a stream's tokens, once its first have gone."""
 
 
-class ModelServer(LLMServer):  # type: ignore[misc]  # Ray has no types
+class Engine(VLLMEngine):  # type: ignore[misc]  # Ray has no types
+    """Computes where its arguments say; ray.serve.llm would start another process for that on every CPU."""
+
+    def _start_async_llm_engine(self, arguments: Any, config: Any, placement_group: Any) -> Any:
+        if chosen := self.llm_config.engine_kwargs.get(EXECUTOR):
+            config.parallel_config.distributed_executor_backend = chosen
+        return super()._start_async_llm_engine(arguments, config, placement_group)
+
+
+class ModelServer(LLMServer):  # type: ignore[misc]
     """Serves one model once it has shown that it answers."""
+
+    _default_engine_cls = Engine
 
     async def start(self) -> None:
         """Load the model and let it write one token; a replica that cannot is never given a request.

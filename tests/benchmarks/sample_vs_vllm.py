@@ -5,7 +5,7 @@ each repetition a process of its own with nothing beside it: it starts its engin
 that everything is warm, and is timed from then on until the last answer is in its hands. Turning prompts into token
 ids is in both times. Answers are greedy and go on past the end token, so that both sides make the same number of
 tokens. The figure is the median of the neighbours' ratios: a shared host's own speed changes by a tenth within
-minutes, which the worker's processor seconds for the same work show.
+minutes, which the engine's processor seconds for the same work show.
 
     python tests/benchmarks/sample_vs_vllm.py [--quick] [--out FILE.json]
 """
@@ -116,19 +116,19 @@ def raylign(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict
 
 
 def processor_seconds() -> tuple[float, float]:
-    """Processor seconds of vLLM's worker, which does all arithmetic, and of the whole machine."""
-    worker = 0.0
+    """Processor seconds of vLLM's engine, which does all arithmetic, and of the whole machine."""
+    engine = 0.0
     for process in psutil.process_iter(["cmdline", "cpu_times"]):
-        if "VLLM::Worker" in " ".join(process.info["cmdline"] or []):
-            worker += process.info["cpu_times"].user + process.info["cpu_times"].system
+        if "VLLM::" in " ".join(process.info["cmdline"] or []):
+            engine += process.info["cpu_times"].user + process.info["cpu_times"].system
     times = psutil.cpu_times()
-    return worker, times.user + times.nice + times.system + times.softirq
+    return engine, times.user + times.nice + times.system + times.softirq
 
 
 def spent_since(before: tuple[float, float]) -> dict[str, float]:
-    """What the worker, and what everything beside it, has used since."""
-    worker, everything = (now - then for now, then in zip(processor_seconds(), before, strict=True))
-    return {"worker_cpu_seconds": worker, "other_cpu_seconds": everything - worker}
+    """What the engine, and what everything beside it, has used since."""
+    engine, everything = (now - then for now, then in zip(processor_seconds(), before, strict=True))
+    return {"engine_cpu_seconds": engine, "other_cpu_seconds": everything - engine}
 
 
 SIDES = {"vllm.LLM.chat": plain, "raylign": raylign}

@@ -342,6 +342,10 @@ def processes(endpoint: Endpoint, name: str) -> set[int]:
     return found
 
 
+def test_a_model_on_the_cpu_computes_in_its_engines_own_process(endpoint: Endpoint) -> None:
+    assert len(processes(endpoint, "VLLM::")) == len(processes(endpoint, "VLLM::EngineCore")) == 2
+
+
 def test_engines_on_the_cpu_go_last_and_who_passes_requests_on_goes_first(endpoint: Endpoint) -> None:
     import psutil
 

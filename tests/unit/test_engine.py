@@ -3,7 +3,7 @@
 import pytest
 
 from raylign.config import LoopConfig, SampleConfig
-from raylign.engine import SEQUENCES_AT_ONCE, batches_at_once
+from raylign.engine import EXECUTOR, IN_ENGINE, SEQUENCES_AT_ONCE, batches_at_once, engine_arguments
 from raylign.sample.stage import engine_settings
 
 
@@ -28,3 +28,14 @@ def test_only_a_gpu_engine_is_given_more_tokens_at_once() -> None:
     gpu = engine_settings(LoopConfig(sample=SampleConfig(gpus_per_engine=2)))
     assert (cpu["max_num_batched_tokens"], gpu["max_num_batched_tokens"]) == (4096, 8192)
     assert gpu["tensor_parallel_size"] == 2
+
+
+def test_a_whole_model_on_cpu_computes_in_its_engines_process_unless_the_user_says_where() -> None:
+    def executor(gpus: int, **further: object) -> object:
+        asked = {"dtype": "float32", "max_model_len": 64, "seed": 0, "trust_remote_code": False}
+        return engine_arguments(gpus=gpus, **asked, further=further).get(EXECUTOR)
+
+    assert executor(0) == IN_ENGINE
+    assert executor(0, tensor_parallel_size=2) is None, "two ranks are two processes"
+    assert executor(0, **{EXECUTOR: "mp"}) == "mp"
+    assert executor(1) is None, "on GPUs Ray and vLLM decide"
