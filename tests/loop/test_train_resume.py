@@ -1,5 +1,6 @@
 """Training that is killed, goes on and changes its number of workers, against a run that nothing disturbed."""
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -34,11 +35,15 @@ def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
     }
 
 
-def test_the_cpu_optimizer_goes_on_at_any_step_as_if_it_had_never_stopped() -> None:
+def test_the_cpu_optimizer_goes_on_at_any_step_as_if_it_had_never_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its powers of beta are products in fp32; `pow`, which it takes after a jump, differs at most of these steps."""
+    import cpuinfo
     from deepspeed.ops.adam import DeepSpeedCPUAdam
 
     from raylign.train.zero_state import set_steps
+
+    # Each optimizer asks by programs of its own what the processor is, for more than a second.
+    monkeypatch.setattr(cpuinfo, "get_cpu_info", functools.cache(cpuinfo.get_cpu_info))
 
     def stepped(optimizer: DeepSpeedCPUAdam, weight: torch.nn.Parameter, first: int, last: int) -> None:
         for step in range(first, last):
