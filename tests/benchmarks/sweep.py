@@ -5,6 +5,7 @@ pairs that no other run has seen; what is left of its time is its training. The 
 training and one reference pass. Ray is up before either begins.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -76,15 +77,20 @@ def together(overrides: list[str], pairs: Path, place: Path) -> dict[str, Any]:
     return {"seconds": seconds, "passes": passes, "table": shown}
 
 
+def add_rounds(parser: argparse.ArgumentParser) -> None:
+    """How often both are measured."""
+    parser.add_argument("--rounds", type=int, default=3, help="of some thirteen minutes each (default: 3)")
+
+
 def main() -> None:
-    """One round quickly, three in full; they go first by turns."""
-    arguments = options(__doc__)
+    """One round quickly; otherwise as many as asked for. They go first by turns."""
+    arguments = options(__doc__, add_rounds)
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="raylign-benchmark-") as name, local_ray():
         place = Path(name)
         random_llama(place / "model")
         overrides = [f"model={place / 'model'}", "train.dtype=fp32", "train.learning_rate=1e-3"]
-        for number in range(1 if arguments.quick else 3):
+        for number in range(1 if arguments.quick else arguments.rounds):
             pairs = write_pairs(place / str(number) / "pairs", 64 if arguments.quick else 1024)
             works = [
                 ("alone", lambda pairs=pairs: alone(overrides, pairs, pairs.parent)),
