@@ -27,8 +27,11 @@ from raylign.screen import Screen
 from raylign.train.order import Plan
 from raylign.train.tokens import TokenPair
 
-STEPS = 6
-"""Optimizer steps of a run; the first one warms up and is not counted."""
+STEPS = 8
+"""Optimizer steps of a run."""
+WARM = 2
+"""The first ones, which are not counted: in a new process both take up to twice as long, and the bare step's process is
+not a new one."""
 
 
 def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: Any, rounds: int) -> Part:
@@ -37,17 +40,20 @@ def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: An
     tokens = tokenise(usable, tokenizer)
     plan = Plan(len(tokens), BATCH, 1, LoopConfig().seed)
     batches = [plan.batch(step) for step in range(plan.steps)]
-    shares = []
+    shares, seconds = [], []
     with local_ray(), side("raylign_side.py", **settings | {"rows": as_rows(tokens)}) as bare:
         bare.ask("reference", batches=batches)
         for _ in range(rounds):
             alone = [bare.ask("steps", batches=[batch])["seconds"] for batch in batches]
             lines = _stage_lines(usable, tokens, settings)
-            shares.append(sum(alone[1:]) / sum(line["seconds"] for line in lines[1:]))
+            through = [line["seconds"] for line in lines]
+            seconds.append({"bare": alone, "through_ray": through})
+            shares.append(sum(alone[WARM:]) / sum(through[WARM:]))
     peak = max(line["peak_memory_gib"] for line in lines)
     print(f"peak memory of the training worker: {peak:.2f} GiB")
     return [at_least("through Ray Train and DeepSpeed: speed, share of the bare step", median(shares), 0.95)], {
         "share_of_bare": shares,
+        "step_seconds": seconds,
         "worker_peak_memory_gib": peak,
     }
 
@@ -61,10 +67,10 @@ def while_ray_rests(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: 
     usable = [pair for pair in pairs if tokenise([pair], tokenizer)][: STEPS * BATCH]
     tokens = tokenise(usable, tokenizer)
     with local_ray():
-        typical = median(line["seconds"] for line in _stage_lines(usable, tokens, settings)[1:])
+        typical = median(line["seconds"] for line in _stage_lines(usable, tokens, settings)[WARM:])
         lines = _stage_lines(usable, tokens, settings, epochs, rest_seconds=0.6 * typical)
     seconds = [line["seconds"] for line in lines]
-    shares = [seconds[at + 1] / seconds[at] for at in range(2, len(seconds) - 1, 2)]
+    shares = [seconds[at + 1] / seconds[at] for at in range(WARM, len(seconds) - 1, 2)]
     print(f"steps with Ray at rest for {0.6 * typical:.1f} s, share of their neighbours' time: {median(shares):.3f}")
     return [], {"rest_seconds": 0.6 * typical, "step_seconds": seconds, "share_of_neighbours": shares}
 
