@@ -70,9 +70,10 @@ def growing_ray() -> Iterator[Any]:
     folder = tempfile.mkdtemp(prefix="rb-", dir="/tmp")
     prepare_environment()
     os.environ["RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"] = "1"
+    os.environ["RAY_TMPDIR"] = folder  # Cluster notes its address in `ray` therein, whatever its temp_dir
     environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 4, "temp_dir": folder, "include_dashboard": False}
+        initialize_head=True, head_node_args={"num_cpus": 4, "temp_dir": f"{folder}/ray", "include_dashboard": False}
     )
     try:
         ray.init(cluster.address, log_to_driver=False, logging_level="WARNING", runtime_env=environment)
@@ -80,6 +81,7 @@ def growing_ray() -> Iterator[Any]:
     finally:
         ray.shutdown()
         cluster.shutdown()
+        del os.environ["RAY_TMPDIR"]
         shutil.rmtree(folder, ignore_errors=True)
 
 
