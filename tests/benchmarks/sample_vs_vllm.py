@@ -103,8 +103,9 @@ def raylign(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict
             if not opened.exists() and len(outputs) >= len(warm):
                 began, spent = time.monotonic(), processor_seconds()
                 opened.touch()
+            if len(outputs) == len(rows):  # the engine's process, and its account, end with the stream
+                shares = spent_since(spent)
         seconds += time.monotonic() - began
-        shares = spent_since(spent)
     outputs = [output for output in outputs if output["prompt_json"] not in first]
     return {
         "seconds": seconds,
