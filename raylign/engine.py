@@ -1,5 +1,6 @@
 """How a vLLM engine is set up, for drafting and for serving alike: its arguments and its environment. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -59,11 +60,19 @@ def batches_at_once(batch_size: int, sequences: int) -> int:
     return max(2, -(-3 * sequences // (2 * batch_size)))
 
 
-def engine_environment(*, gpus: int, engines_per_host: int, cores: int) -> dict[str, str]:
-    """Environment of an engine's process: on CPU, an equal share of the host's cores for each engine."""
+def engine_environment(*, gpus: int, engines_per_host: int, cores: int, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Environment of an engine's process: on CPU, an equal share of the host's cores for each engine.
+
+    Args:
+        arguments: what the engine is started with. Where they say `enforce_eager`, nothing is compiled: vLLM itself
+            obeys for the model alone, and compiles a helper at the first request for log-probabilities, for 5 s.
+    """
     if gpus:
         return {}
-    return {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(max(1, cores // engines_per_host))}
+    variables = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(max(1, cores // engines_per_host))}
+    if arguments.get("enforce_eager"):
+        variables["TORCHDYNAMO_DISABLE"] = "1"
+    return variables
 
 
 def logical_cpus_needed(engines: int, cpus_per_engine: float) -> float:

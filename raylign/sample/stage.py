@@ -186,7 +186,10 @@ def processor(config: LoopConfig, model: str, parameters: dict[str, Any]) -> Any
         log_engine_metrics=False,
         runtime_env={
             "env_vars": engine_environment(
-                gpus=sample.gpus_per_engine, engines_per_host=sample.engines_max, cores=os.cpu_count() or 1
+                gpus=sample.gpus_per_engine,
+                engines_per_host=sample.engines_max,
+                cores=os.cpu_count() or 1,
+                arguments=arguments,
             )
         },
     )

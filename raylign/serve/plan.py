@@ -64,23 +64,24 @@ def plan_models(
     for key, cure in _SET_ELSEWHERE.items():
         if key in config.engine:
             raise ConfigError(f"serve.engine.{key} is {config.engine[key]!r}", f"it is decided elsewhere: {cure}")
-    threads = engine_threads(len(models), config, cores)
-    return [
-        {
-            **_lora(catalogue.adapters_of(name)),
-            "experimental_configs": _experimental(catalogue.adapters_of(name)),
-            "model_loading_config": {"model_id": name, "model_source": source},
-            "accelerator_config": {"kind": "gpu" if config.gpus_per_replica else "cpu"},
-            "placement_group_config": {"bundles": _engine_bundles(config)},
-            "engine_kwargs": _engine_arguments(config, dtype, trust_remote_code, catalogue.adapters_of(name)),
-            "deployment_config": _deployment(config),
-            "runtime_env": {
-                **(runtime_env or {}),
-                "env_vars": {**environment, **_engine_environment(config, threads)},
-            },
-        }
-        for name, source in models.items()
-    ]
+    threads, plans = engine_threads(len(models), config, cores), []
+    for name, source in models.items():
+        adapters = catalogue.adapters_of(name)
+        arguments = _engine_arguments(config, dtype, trust_remote_code, adapters)
+        variables = {**environment, **_engine_environment(config, threads, arguments)}
+        plans.append(
+            {
+                **_lora(adapters),
+                "experimental_configs": _experimental(adapters),
+                "model_loading_config": {"model_id": name, "model_source": source},
+                "accelerator_config": {"kind": "gpu" if config.gpus_per_replica else "cpu"},
+                "placement_group_config": {"bundles": _engine_bundles(config)},
+                "engine_kwargs": arguments,
+                "deployment_config": _deployment(config),
+                "runtime_env": {**(runtime_env or {}), "env_vars": variables},
+            }
+        )
+    return plans
 
 
 def engine_threads(models: int, config: ServeConfig, cores: int) -> int:
@@ -191,8 +192,10 @@ def _engine_arguments(
     )
 
 
-def _engine_environment(config: ServeConfig, threads: int) -> dict[str, str]:
-    environment = engine_environment(gpus=config.gpus_per_replica, engines_per_host=1, cores=threads)
+def _engine_environment(config: ServeConfig, threads: int, arguments: dict[str, Any]) -> dict[str, str]:
+    environment = engine_environment(
+        gpus=config.gpus_per_replica, engines_per_host=1, cores=threads, arguments=arguments
+    )
     # Where vLLM sets up logging, it closes the replica's own log, and a controller that Ray starts again then cannot
     # recover the replica and stops it. Warnings and errors still reach the worker's log.
     environment["VLLM_CONFIGURE_LOGGING"] = "0"

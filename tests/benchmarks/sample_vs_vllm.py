@@ -57,10 +57,11 @@ def prompts(path: str, config: LoopConfig, count: int) -> tuple[list[Prompt], li
 
 def plain(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict[str, Any]:
     """`vllm.LLM.chat` on them."""
-    os.environ.update(engine_environment(gpus=0, engines_per_host=config.sample.engines_max, cores=os.cpu_count() or 1))
+    arguments, engines, cores = stage.engine_settings(config), config.sample.engines_max, os.cpu_count() or 1
+    os.environ.update(engine_environment(gpus=0, engines_per_host=engines, cores=cores, arguments=arguments))
     from vllm import LLM, SamplingParams
 
-    engine = LLM(model=resolve_model(config.model), **stage.engine_settings(config))
+    engine = LLM(model=resolve_model(config.model), **arguments)
     parameters = SamplingParams(**sampling_parameters(config.sample), ignore_eos=True)
     engine.chat([prompt.messages for prompt in warm], parameters, use_tqdm=False)  # type: ignore[arg-type]
     began, spent = time.monotonic(), processor_seconds()

@@ -3,7 +3,14 @@
 import pytest
 
 from raylign.config import LoopConfig, SampleConfig
-from raylign.engine import EXECUTOR, IN_ENGINE, SEQUENCES_AT_ONCE, batches_at_once, engine_arguments
+from raylign.engine import (
+    EXECUTOR,
+    IN_ENGINE,
+    SEQUENCES_AT_ONCE,
+    batches_at_once,
+    engine_arguments,
+    engine_environment,
+)
 from raylign.sample.stage import engine_settings
 
 
@@ -39,3 +46,17 @@ def test_a_whole_model_on_cpu_computes_in_its_engines_process_unless_the_user_sa
     assert executor(0, tensor_parallel_size=2) is None, "two ranks are two processes"
     assert executor(0, **{EXECUTOR: "mp"}) == "mp"
     assert executor(1) is None, "on GPUs Ray and vLLM decide"
+
+
+def test_an_engine_that_compiles_no_model_compiles_nothing_else_either() -> None:
+    """vLLM would, at the first request for log-probabilities: five seconds in which nobody is answered."""
+
+    def compiles(gpus: int, **further: object) -> bool:
+        asked = {"dtype": "float32", "max_model_len": 64, "seed": 0, "trust_remote_code": False}
+        arguments = engine_arguments(gpus=gpus, **asked, further=further)
+        found = engine_environment(gpus=gpus, engines_per_host=1, cores=2, arguments=arguments)
+        return found.get("TORCHDYNAMO_DISABLE") != "1"
+
+    assert not compiles(0)
+    assert compiles(0, enforce_eager=False), "what the user asks for is compiled"
+    assert compiles(1), "on GPUs compiling pays"
