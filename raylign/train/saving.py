@@ -4,6 +4,7 @@ A checkpoint is copied out of the engine between two steps and written by Ray Tr
 on. Ray Train knows it from when every worker has written its part, and restarts from the newest that it knows.
 """
 
+import os
 import shutil
 import threading
 import time
@@ -20,6 +21,8 @@ from raylign.train.engine import Engine
 
 _ASK_SECONDS = 2.0
 """Between questions whether a node is about to go; its notice comes tens of seconds ahead."""
+_LAST = 19
+"""The lowest of Linux's priorities."""
 
 
 class Checkpoints:
@@ -63,6 +66,9 @@ class Checkpoints:
         return self.clock() - started
 
     def _write(self, planned: Checkpoint, share: Share) -> Checkpoint:
+        # Of this thread alone: it then writes in the moments in which a step leaves a core idle. Threads that multiply
+        # together all wait for the one whose core is taken.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST)
         try:
             write_share(Path(planned.path), share)
         finally:  # Ray Train ends a training whose upload failed
