@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from raylign.train.remaking import can_remake
+
 
 def make_lean(model: nn.Module) -> int:
     """Replace the forward passes of the model's norms and gated layers in place; returns how many.
@@ -56,14 +58,27 @@ def _same(module: Any, forward: Any) -> bool:
 
 
 def _lean_norm(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
-    normed: torch.Tensor = _RmsNorm.apply(hidden_states, self.weight, self.variance_epsilon)  # type: ignore[no-untyped-call]
-    return normed
+    scale = _scale(hidden_states.detach(), self.variance_epsilon)
+    normed: torch.Tensor = _RmsNorm.apply(hidden_states, self.weight, scale)  # type: ignore[no-untyped-call]
+    known = hidden_states.detach(), self.weight.detach(), scale, normed.dtype
+    return can_remake(normed, lambda: _normed(*known))
 
 
 def _lean_gated(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
-    gated = _SiluProduct.apply(self.gate_proj(hidden_states), self.up_proj(hidden_states))  # type: ignore[no-untyped-call]
-    projected: torch.Tensor = self.down_proj(gated)
+    gate, up = self.gate_proj(hidden_states), self.up_proj(hidden_states)
+    gated: torch.Tensor = _SiluProduct.apply(gate, up)  # type: ignore[no-untyped-call]
+    known = gate.detach(), up.detach()
+    projected: torch.Tensor = self.down_proj(can_remake(gated, lambda: F.silu(known[0]).mul_(known[1])))
     return projected
+
+
+def _scale(hidden_D: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """What each row is multiplied by: one over its root mean square, [..., 1] in fp32."""
+    return torch.rsqrt(hidden_D.float().square().mean(-1, keepdim=True).add_(epsilon))
+
+
+def _normed(hidden_D: torch.Tensor, weight_D: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return (hidden_D.float() * scale).mul_(weight_D).to(dtype)
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -73,14 +88,12 @@ class _RmsNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_D: torch.Tensor, weight_D: torch.Tensor, epsilon: float) -> torch.Tensor:
+    def forward(ctx: Any, hidden_D: torch.Tensor, weight_D: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """The normed hidden states [..., D]."""
-        whole_D = hidden_D.float()
-        scale = torch.rsqrt(whole_D.square().mean(-1, keepdim=True).add_(epsilon))
         ctx.save_for_backward(hidden_D, weight_D, scale)
         kind = hidden_D.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_D.dtype
-        return (whole_D * scale).mul_(weight_D).to(dtype)
+        return _normed(hidden_D, weight_D, scale, dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:

@@ -13,19 +13,23 @@ from raylign.train.head import projection
 from raylign.train.logprobs import token_logps
 from raylign.train.packing import Batch
 from raylign.train.products import is_wide
+from raylign.train.remaking import remaking
 
 
 class Policy(nn.Module):
     """A Hugging Face causal language model that scores preference pairs."""
 
-    def __init__(self, model: Any, kept_logits_mb: int = 0) -> None:
+    def __init__(self, model: Any, kept_logits_mb: int = 0, remakes: bool = True) -> None:
         """Wrap a model.
 
         Args:
             kept_logits_mb: most MiB of logits to keep for the backward pass.
+            remakes: let go of cheap activations, and make them again in the backward pass. Not for ZeRO-3, which takes
+                weights apart and relies on autograd's keeping them in its own way.
         """
         super().__init__()
         self.model = model
+        self.remakes = remakes
         self.in_bf16 = model.dtype == torch.bfloat16 and not is_wide(model)
         logits_bytes = model.config.get_text_config().vocab_size * (2 if self.in_bf16 else 4)
         self.kept_tokens = kept_logits_mb * 2**20 // logits_bytes
@@ -42,13 +46,14 @@ class Policy(nn.Module):
             extra = {"plan": plan_attention(batch.segments, device, dtype)}
         with torch.autocast(device.type, torch.bfloat16, enabled=self.in_bf16):
             embedded_RTD = self.model.get_input_embeddings()(batch.token_ids_RT)
-            hidden_RTD = self.model.base_model(
-                inputs_embeds=embedded_RTD.float(),
-                position_ids=batch.position_ids_RT,
-                attention_mask=batch.padding_RT,
-                use_cache=False,
-                **extra,
-            ).last_hidden_state
+            with remaking(self.remakes):
+                hidden_RTD = self.model.base_model(
+                    inputs_embeds=embedded_RTD.float(),
+                    position_ids=batch.position_ids_RT,
+                    attention_mask=batch.padding_RT,
+                    use_cache=False,
+                    **extra,
+                ).last_hidden_state
             hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, batch.read_N)
             logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model), kept_tokens=self.kept_tokens)
         # Hundreds of nats added up one by one in fp32 would put rewards off by some 1e-5, and all gradients with them.

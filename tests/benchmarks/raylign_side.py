@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ MAX_NORM = 1.0
 
 
 class MasterAdam:
-    """fp32 master weights in one flat tensor under DeepSpeed's CPU AdamW, as its engine keeps them for a bf16 model."""
+    """fp32 master weights in one flat tensor under DeepSpeed's CPU AdamW, as its engine keeps them for a bf16 model.
+
+    As there, a gradient moves into its fp32 place as soon as the backward pass has it.
+    """
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter], learning_rate: float) -> None:
         from deepspeed.ops.adam import DeepSpeedCPUAdam
@@ -45,14 +49,21 @@ class MasterAdam:
             for whole in (self.master.data, self.master.grad)
         )
         self.adam = DeepSpeedCPUAdam([self.master], lr=learning_rate, weight_decay=0.0)
+        for value, gradient in zip(self.parameters, self.gradients, strict=True):
+            value.register_post_accumulate_grad_hook(partial(_take, gradient))
 
     def step(self) -> None:
         """Clip, update, and hand the weights back to the model."""
-        torch._foreach_copy_(self.gradients, [value.grad for value in self.parameters])
         norm = torch.linalg.vector_norm(self.master.grad)
         self.master.grad.mul_(torch.clamp(MAX_NORM / (norm + 1e-6), max=1.0))
         self.adam.step()
+        self.master.grad.zero_()
         torch._foreach_copy_([value.data for value in self.parameters], self.weights)
+
+
+def _take(place: torch.Tensor, parameter: torch.Tensor) -> None:
+    place.add_(parameter.grad)
+    parameter.grad = None
 
 
 class PlainAdam:
@@ -80,7 +91,8 @@ class BareStep:
             model_loading.make_lean = lambda model: 0
         if not request.get("grouped", True):
             attention_plan.MOST_PADDING = 0.0
-        self.policy = Policy(load_model(request["model"], config), config.train.kept_logits_mb).train()
+        loaded = load_model(request["model"], config)
+        self.policy = Policy(loaded, config.train.kept_logits_mb, request.get("remakes", True)).train()
         self.resident = None if request["cached"] else Policy(load_model(request["model"], config)).eval()
         optimizer = MasterAdam if request["dtype"] == "bfloat16" else PlainAdam
         self.make_optimizer = lambda: optimizer(list(self.policy.parameters()), request["learning_rate"])
