@@ -144,6 +144,41 @@ def test_rows_of_one_source_count_as_one() -> None:
     assert blind.high - blind.low < 0.3 * (ten.high - ten.low)
 
 
+def test_a_share_of_clusters_is_wilsons_over_the_rows_that_the_jackknife_leaves() -> None:
+    """Both ends solve (p − x)² = t²·(v / p(1 − p))·x·(1 − x), v by leaving out each of six unequal clusters in turn.
+
+    In equal clusters v is the textbook's, the variance of the clusters' shares over their number.
+    """
+    sources = np.repeat(np.arange(6), [3, 5, 8, 12, 20, 2])
+    values = np.where(sources % 2 == 0, np.arange(50) % 2, np.arange(50) % 7 == 0) * 1.0
+    share, without = values.mean(), np.array([values[sources != source].mean() for source in range(6)])
+    _assert_solves(values, sources, 5 / 6 * np.square(without - share).sum(), 5)
+    assert not np.isclose(share, without.mean())
+
+    equal, places = np.array([1.0] * 9 + [0.0] * 21 + [1.0, 0.0] * 5), np.repeat(np.arange(4), 10)
+    _assert_solves(equal, places, equal.reshape(4, 10).mean(axis=1).var(ddof=1) / 4, 3)
+
+
+def _assert_solves(values: np.ndarray, sources: np.ndarray, variance: float, freedom: int) -> None:
+    share = values.mean()
+    scale = stats.t.ppf(0.975, freedom) ** 2 * variance / (share * (1 - share))
+
+    def left(end: float) -> float:
+        return float((share - end) ** 2 - scale * end * (1 - end))
+
+    expected = [optimize.brentq(left, 0.0, share, xtol=1e-12), optimize.brentq(left, share, 1.0, xtol=1e-12)]
+    found = mean_score(values.tolist(), clusters_N=sources.tolist(), resamples=100, seed=0)
+    # The quantile of few degrees of freedom is an expansion: within 0.2%.
+    assert found.interval == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_share_of_clusters_says_no_more_than_its_rows() -> None:
+    """Clusters that are more alike than chance would make them do not narrow the interval of independent rows."""
+    values = [1.0, 0.0] * 20
+    found = mean_score(values, clusters_N=[row // 4 for row in range(40)], resamples=100, seed=0)
+    assert found.interval == pytest.approx(wilson_interval(20, 40))
+
+
 def test_a_share_that_no_cluster_reaches_is_as_uncertain_as_its_clusters_are_few() -> None:
     few = mean_score([0.0] * 100, clusters_N=[row // 20 for row in range(100)], resamples=4000, seed=0)
     many = mean_score([0.0] * 100, clusters_N=[row // 2 for row in range(100)], resamples=4000, seed=0)
