@@ -6,9 +6,10 @@ worth:
 - Shares and grades, that is few different values from 0 to 1: a sample that shows 0% or 100%, or no prompt on which two
   models differ, has no spread to resample. Two units are added before, one at either end of what is possible, as
   Bonett and Price add them to paired shares (Adjusted Wald Confidence Interval for a Difference of Binomial Proportions
-  Based on Paired Data, Journal of Educational and Behavioral Statistics 37, 2012), and percentiles are taken as far out
-  as few units need. Of clustered rows an added unit weighs as much as the rows it takes to say
-  what one independent row says, the design effect (Kish, Survey Sampling, 1965, section 8.2). A share by itself has Wilson's interval, of clusters over their `effective_rows`.
+  Based on Paired Data, Journal of Educational and Behavioral Statistics 37, 2012), who then take normal quantiles, so
+  that percentiles of rows are plain ones. Of clustered rows an added unit weighs as much as the rows it takes to say
+  what one independent row says, the design effect (Kish, Survey Sampling, 1965, section 8.2), and percentiles are taken
+  as far out as few units need. A share by itself has Wilson's interval, of clusters over their `effective_rows`.
 - All other values, such as lengths or log-probabilities, may be skewed: `raylign.bootstrap.cautious_interval`.
 """
 
@@ -84,7 +85,8 @@ def graded_interval(units: Units, ends: tuple[float, float], resamples: int, see
     sizes = np.append(units.sizes_G, [weight, weight])
     drawn = resampled_ratios(values, sizes, resamples, seed)
     assert drawn is not None, "every unit has rows"
-    low, high = expanded_percentiles(drawn[0], values.size)
+    plain = np.quantile(drawn[0], [0.025, 0.975])
+    low, high = plain.tolist() if units.are_rows else expanded_percentiles(drawn[0], values.size)
     value = float(units.values_G.sum() / units.sizes_G.sum())
     return max(ends[0], min(low, value)), min(ends[1], max(high, value))
 

@@ -106,8 +106,7 @@ def test_change_interval_equals_the_exact_bootstrap() -> None:
 
 
 def test_shares_that_differ_on_no_prompt_still_have_an_interval() -> None:
-    """Twenty equal outcomes do not prove equality: 0 ± z·√(2/22/22) = ±0.126 by Bonett and Price, here with Student's
-    tails about ±0.14."""
+    """Twenty equal outcomes do not prove equality: 0 ± z·√(2/22/22) = ±0.126 by Bonett and Price; resamples ±3/22."""
     found = mean_difference([1.0] * 20, [1.0] * 20, resamples=4000, seed=0)
     assert found.value == 0
     assert found.interval == pytest.approx([-0.13, 0.13], abs=0.03)
