@@ -31,14 +31,15 @@ def resampled_counts(count: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 
 def cautious_interval(values_G: Floats, sizes_G: Floats, resamples: int, seed: int) -> tuple[float, float] | None:
-    """95% interval of Σ values / Σ sizes over G ≥ 2 units: of three intervals, at each end the most cautious one.
+    """95% interval of Σ values / Σ sizes over G ≥ 2 units: of two or three intervals, at each end the most cautious.
 
     Plain percentiles are too narrow for few rows, and more so for skewed ones, as token counts are. The remedies fail
     in different places: percentiles further out, where Student's distribution has its tails (`widened_tail`), miss the
     skew; the bootstrap-t (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5) sees it, and
-    knows nothing where most rows are alike. Of extreme skew a small sample mostly lacks the tail, and resamples of it
-    lack it as well: there Student's quantiles, corrected by Hall's transformation (`hall_quantile`), reach further. A
-    resample's own error is that of a ratio (Cochran, Sampling Techniques, 1977, chapter 6).
+    knows nothing where most rows are alike. Of extreme skew a small sample mostly lacks the tail, and its resamples
+    lack it as well: of values from 0 up, such as lengths, Student's quantiles, corrected by Hall's transformation
+    (`hall_quantile`), reach further. A resample's own error is that of a ratio (Cochran, Sampling Techniques, 1977,
+    chapter 6).
 
     Returns:
         None where the sizes of some resamples sum to 0.
@@ -54,8 +55,10 @@ def cautious_interval(values_G: Floats, sizes_G: Floats, resamples: int, seed: i
     known = errors > 1e-9 * error  # a resample of equal rows has no error of its own to measure by
     if error > 0 and known.any():
         far, near = np.quantile((ratios[known] - ratio) / errors[known], [1 - _TAIL, _TAIL])
-        reach, skew = student_quantile(1 - _TAIL, left.size - 1), skewness(left)
-        far, near = max(far, hall_quantile(reach, skew, left.size)), min(near, hall_quantile(-reach, skew, left.size))
+        if values_G.min() >= 0:  # others are seldom so skewed, and would only have wider intervals
+            reach, skew = student_quantile(1 - _TAIL, left.size - 1), skewness(left)
+            far = max(far, hall_quantile(reach, skew, left.size))
+            near = min(near, hall_quantile(-reach, skew, left.size))
         low, high = min(low, ratio - float(far) * error), max(high, ratio - float(near) * error)
     return low, high
 
