@@ -31,13 +31,15 @@ def resampled_counts(count: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 
 def cautious_interval(values_G: Floats, sizes_G: Floats, resamples: int, seed: int) -> tuple[float, float] | None:
-    """95% interval of Σ values / Σ sizes over G ≥ 2 units: of two bootstraps, at each end the more cautious one.
+    """95% interval of Σ values / Σ sizes over G ≥ 2 units: of two or three intervals, at each end the most cautious.
 
-    Plain percentiles are too narrow for few rows, and more so for skewed ones, as token counts are. Two remedies fail
+    Plain percentiles are too narrow for few rows, and more so for skewed ones, as token counts are. The remedies fail
     in different places: percentiles further out, where Student's distribution has its tails (`widened_tail`), miss the
     skew; the bootstrap-t (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5) sees it, and
-    knows nothing where most rows are alike. A resample's own error is that of a ratio (Cochran, Sampling Techniques,
-    1977, chapter 6).
+    knows nothing where most rows are alike. Of extreme skew a small sample mostly lacks the tail, and its resamples
+    lack it as well: of values from 0 up, such as lengths, Student's quantiles, corrected by Hall's transformation
+    (`hall_quantile`), reach further. A resample's own error is that of a ratio (Cochran, Sampling Techniques, 1977,
+    chapter 6).
 
     Returns:
         None where the sizes of some resamples sum to 0.
@@ -48,12 +50,39 @@ def cautious_interval(values_G: Floats, sizes_G: Floats, resamples: int, seed: i
     ratios, errors = drawn
     low, high = expanded_percentiles(ratios, values_G.size)
     ratio = float(values_G.sum() / sizes_G.sum())
-    error = float(_ratio_error(np.square(values_G - ratio * sizes_G).sum(), sizes_G.sum(), sizes_G.size))
+    left = values_G - ratio * sizes_G
+    error = float(_ratio_error(np.square(left).sum(), sizes_G.sum(), sizes_G.size))
     known = errors > 1e-9 * error  # a resample of equal rows has no error of its own to measure by
     if error > 0 and known.any():
-        far, near = np.quantile((ratios[known] - ratio) / errors[known], [1 - _TAIL, _TAIL]) * error
-        low, high = min(low, ratio - float(far)), max(high, ratio - float(near))
+        far, near = np.quantile((ratios[known] - ratio) / errors[known], [1 - _TAIL, _TAIL])
+        if values_G.min() >= 0:  # others are seldom so skewed, and would only have wider intervals
+            reach, skew = student_quantile(1 - _TAIL, left.size - 1), skewness(left)
+            far = max(far, hall_quantile(reach, skew, left.size))
+            near = min(near, hall_quantile(-reach, skew, left.size))
+        low, high = min(low, ratio - float(far) * error), max(high, ratio - float(near) * error)
     return low, high
+
+
+def hall_quantile(reach: float, skew: float, count: int) -> float:
+    """Where (mean − truth) / error of `count` skewed values has the quantile that it has at `reach` without the skew.
+
+    With γ the skewness, g(t) = t + γ·(t²/3 + 1/6)/√n + γ²·t³/(27·n) is nearly symmetric, and this is its inverse,
+    3·√n/γ · (∛(1 + γ·(x/√n − γ/(6n))) − 1) (Hall, On the Removal of Skewness by Transformation, Journal of the Royal
+    Statistical Society B 54, 1992).
+    """
+    if abs(skew) < 1e-6:  # the limit, which the formula reaches only as 0 / 0
+        return reach
+    root = math.cbrt(1 + skew * (reach / math.sqrt(count) - skew / (6 * count)))
+    return 3 * math.sqrt(count) / skew * (root - 1)
+
+
+def skewness(left_G: Floats) -> float:
+    """Of values about their mean, 0, by unbiased second and third moments: plain ones fall short where rows are few."""
+    count, variance = left_G.size, float(np.square(left_G).mean())
+    if count < 3 or variance == 0:
+        return 0.0
+    plain = float((left_G**3).mean()) / math.sqrt(variance) ** 3
+    return plain * math.sqrt(count * (count - 1)) / (count - 2)
 
 
 def resampled_ratios(values_G: Floats, sizes_G: Floats, resamples: int, seed: int) -> tuple[Floats, Floats] | None:

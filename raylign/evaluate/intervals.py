@@ -6,9 +6,10 @@ worth:
 - Shares and grades, that is few different values from 0 to 1: a sample that shows 0% or 100%, or no prompt on which two
   models differ, has no spread to resample. Two units are added before, one at either end of what is possible, as
   Bonett and Price add them to paired shares (Adjusted Wald Confidence Interval for a Difference of Binomial Proportions
-  Based on Paired Data, Journal of Educational and Behavioral Statistics 37, 2012), and percentiles are taken as far out
-  as few units need. Of clustered rows an added unit weighs as much as the rows it takes to say what one independent row
-  says, the design effect (Kish, Survey Sampling, 1965, section 8.2).
+  Based on Paired Data, Journal of Educational and Behavioral Statistics 37, 2012), who then take normal quantiles, so
+  that percentiles of rows are plain ones. Of clustered rows an added unit weighs as much as the rows it takes to say
+  what one independent row says, the design effect (Kish, Survey Sampling, 1965, section 8.2), and percentiles are taken
+  as far out as few units need. A share by itself has Wilson's interval, of clusters over their `effective_rows`.
 - All other values, such as lengths or log-probabilities, may be skewed: `raylign.bootstrap.cautious_interval`.
 """
 
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raylign.bootstrap import Floats, cautious_interval, expanded_percentiles, resampled_ratios
+from raylign.bootstrap import Floats, cautious_interval, expanded_percentiles, resampled_ratios, student_quantile
 
+Z = 1.959963984540054
+"""97.5% point of the standard normal distribution."""
 _FEW = 11
 """Different values of a grade at most: tenths from 0 to 1."""
 
@@ -82,9 +85,30 @@ def graded_interval(units: Units, ends: tuple[float, float], resamples: int, see
     sizes = np.append(units.sizes_G, [weight, weight])
     drawn = resampled_ratios(values, sizes, resamples, seed)
     assert drawn is not None, "every unit has rows"
-    low, high = expanded_percentiles(drawn[0], values.size)
+    plain = np.quantile(drawn[0], [0.025, 0.975])
+    low, high = plain.tolist() if units.are_rows else expanded_percentiles(drawn[0], values.size)
     value = float(units.values_G.sum() / units.sizes_G.sum())
     return max(ends[0], min(low, value)), min(ends[1], max(high, value))
+
+
+def effective_rows(units: Units) -> float:
+    """How many independent rows would say as much of a share of 0 and 1 as at least 2 clusters do; at most their rows.
+
+    n* = p·(1 − p) / v · (z / t)², t of Student's distribution for G − 1 (Korn and Graubard, Confidence Intervals for
+    Proportions with Small Expected Number of Positive Counts Estimated from Survey Data, Survey Methodology 24, 1998,
+    section 2). The variance v is the jackknife's, (G − 1)/G · Σ (p without g − p)²: of clusters of different sizes
+    others fall short (MacKinnon, Nielsen and Webb, Leverage, Influence, and the Jackknife in Clustered Regression
+    Models, The Stata Journal 23, 2023). Of 0% or 100% it says nothing, and a cluster's rows are taken to say no more
+    than one: (Σ m)² / Σ m² (Kish, section 8.2).
+    """
+    rows = float(units.sizes_G.sum())
+    share = float(units.values_G.sum()) / rows
+    if share in (0.0, 1.0):
+        return rows**2 / float(np.square(units.sizes_G).sum())
+    without_G = (units.values_G.sum() - units.values_G) / (rows - units.sizes_G)
+    variance = float(np.square(without_G - share).sum()) * (units.count - 1) / units.count
+    known = share * (1 - share) * (Z / student_quantile(0.975, units.count - 1)) ** 2
+    return known / max(variance, known / rows)
 
 
 def _design_effect(units: Units) -> float:

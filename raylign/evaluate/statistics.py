@@ -13,10 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from raylign.bootstrap import Floats
-from raylign.evaluate.intervals import Units, are_grades, bootstrap_interval, graded_interval, units_of
+from raylign.evaluate.intervals import (
+    Units,
+    Z,
+    are_grades,
+    bootstrap_interval,
+    effective_rows,
+    graded_interval,
+    units_of,
+)
 
-_Z = 1.959963984540054
-"""97.5% point of the standard normal distribution."""
 _Z_POWER = 0.8416212335729143
 """80% point."""
 
@@ -39,7 +45,7 @@ class Estimate:
 def mean_score(
     values_N: Sequence[float], *, resamples: int, seed: int, clusters_N: Sequence[Hashable] | None = None
 ) -> Estimate:
-    """The mean of a model's values with its interval; for values of 0 and 1, rows apart, Wilson's interval of a share.
+    """The mean of a model's values with its interval; for values of 0 and 1 it is Wilson's of a share.
 
     Args:
         clusters_N: what each row shares a source with; None where each row stands for itself.
@@ -51,11 +57,13 @@ def mean_score(
     if values.size == 0:
         return Estimate(None, reason="there are no rows")
     units = units_of(values, None, clusters_N)
-    if units.are_rows and np.isin(values, (0.0, 1.0)).all():
-        low, high = wilson_interval(float(values.sum()), values.size) or (0.0, 1.0)
-        return Estimate(float(values.mean()), low, high)
+    value = float(values.mean())
+    if np.isin(values, (0.0, 1.0)).all() and (units.are_rows or units.count > 1):
+        rows = values.size if units.are_rows else effective_rows(units)
+        low, high = wilson_interval(value * rows, rows) or (0.0, 1.0)
+        return Estimate(value, low, high)
     ends = (0.0, 1.0) if are_grades(values) else None
-    return _estimate(float(values.mean()), units, ends, resamples, seed)
+    return _estimate(value, units, ends, resamples, seed)
 
 
 def mean_difference(
@@ -107,7 +115,7 @@ def relative_change(
     return _estimate(value, units, None, resamples, seed)
 
 
-def wilson_interval(hits: float, count: int) -> list[float] | None:
+def wilson_interval(hits: float, count: float) -> list[float] | None:
     """95% interval of a share, hits / count, from 0 to 1; None for a count of 0.
 
     Wilson's score interval (Newcombe, Statistics in Medicine 17, 1998, method 3): it keeps its width where a
@@ -116,9 +124,9 @@ def wilson_interval(hits: float, count: int) -> list[float] | None:
     if count == 0:
         return None
     share = hits / count
-    centre = share + _Z**2 / (2 * count)
-    half = _Z * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
-    scale = 1 + _Z**2 / count
+    centre = share + Z**2 / (2 * count)
+    half = Z * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    scale = 1 + Z**2 / count
     return [max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))]
 
 
@@ -136,8 +144,8 @@ def rows_to_decide(distance: float, interval: Sequence[float], rows: int) -> int
     """
     if distance == 0:
         return None
-    spread = (interval[1] - interval[0]) / 2 / _Z * math.sqrt(rows)
-    return math.ceil(((_Z + _Z_POWER) * spread / distance) ** 2)
+    spread = (interval[1] - interval[0]) / 2 / Z * math.sqrt(rows)
+    return math.ceil(((Z + _Z_POWER) * spread / distance) ** 2)
 
 
 def decides_at(estimate: Estimate, rows: int, bound: float = 0.0) -> str:

@@ -46,7 +46,7 @@ def test_figures_by_hand() -> None:
     """16 tokens to 4 is −75 % for every prompt, so for every resample; 2 of 4 runs of the base's answers repeat.
 
     Four answers that all end within the limit now leave room for some that do not: of six with one the other way, at
-    0.243%, Φ(−2.571 · √(6/5)), four of a resample's six are that one, and the change is (2 − 4) / 6.
+    2.5%, between 0.9% for at least four and 6.2% for three, three of a resample's six are that one: (3 − 3) / 6.
     """
     both = paired(ASKED, all_answers())
     scores = {"base": [Score(-16.0, 8)] * 4, "aligned": [Score(-2.0, 4)] * 4}
@@ -57,7 +57,7 @@ def test_figures_by_hand() -> None:
         "tokens_aligned": 4.0,
         "change_percent": -75.0,
         "ci95": [-75.0, -75.0],
-        "ended_within_limit": {"base": 0.0, "aligned": 1.0, "change": 1.0, "ci95": [-0.3333, 1.0]},
+        "ended_within_limit": {"base": 0.0, "aligned": 1.0, "change": 1.0, "ci95": [0.0, 1.0]},
         "guards": {"empty_share": 0.0, "repeated_4grams": 0.0, "logprob_under_base": -0.5},
         "base_guards": {"empty_share": 0.0, "repeated_4grams": 0.5, "logprob_under_base": -2.0},
     }

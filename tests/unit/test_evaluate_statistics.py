@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
-from raylign.bootstrap import resampled_counts, resampled_ratios
+from raylign.bootstrap import hall_quantile, resampled_counts, resampled_ratios
 from raylign.evaluate.statistics import (
     Estimate,
     decides_at,
@@ -59,7 +59,7 @@ def test_percentiles_equal_those_of_scipy_on_the_same_resamples() -> None:
 
 def test_the_bootstrap_t_part_equals_a_reference_of_a_skewed_mean() -> None:
     """Above, the interval of skewed values ends where the bootstrap-t does, which is computed here row by row."""
-    values = np.random.default_rng(4).lognormal(0.0, 1.0, 25)
+    values = np.random.default_rng(4).lognormal(0.0, 0.5, 25)
     found = mean_score(values.tolist(), resamples=4000, seed=3)
     drawn = np.concatenate(list(resampled_counts(25, 4000, seed=3)))
     resamples = np.array([np.repeat(values, counts.astype(int)) for counts in drawn])
@@ -67,6 +67,20 @@ def test_the_bootstrap_t_part_equals_a_reference_of_a_skewed_mean() -> None:
     ratios = (resamples.mean(axis=1) - values.mean()) / spread
     own = values.std(ddof=1) / 5
     assert found.high == pytest.approx(values.mean() - np.quantile(ratios, 0.025) * own, rel=1e-6)
+
+
+def test_of_extreme_skew_the_interval_ends_where_halls_transformation_says() -> None:
+    """Above, g of the standardised distance is Student's quantile; g is Hall's as he writes it, solved numerically."""
+    values = np.random.default_rng(4).lognormal(0.0, 1.0, 25)
+    skew, reach = stats.skew(values, bias=False), stats.t.ppf(0.025, 24)
+
+    def transformed(t: float) -> float:
+        return float(t + skew * (t**2 / 3 + 1 / 6) / 5 + skew**2 * t**3 / 27 / 25)
+
+    distance = optimize.brentq(lambda t: transformed(t) - reach, -50.0, 0.0, xtol=1e-12)
+    found = mean_score(values.tolist(), resamples=1000, seed=3)
+    assert found.high == pytest.approx(values.mean() - distance * stats.sem(values), rel=1e-6)
+    assert hall_quantile(2.0, 1e-5, 25) == pytest.approx(hall_quantile(2.0, 0.0, 25), rel=1e-5)
 
 
 def test_for_many_rows_the_interval_is_scipys() -> None:
@@ -92,8 +106,7 @@ def test_change_interval_equals_the_exact_bootstrap() -> None:
 
 
 def test_shares_that_differ_on_no_prompt_still_have_an_interval() -> None:
-    """Twenty equal outcomes do not prove equality: 0 ± z·√(2/22/22) = ±0.126 by Bonett and Price, here with Student's
-    tails about ±0.14."""
+    """Twenty equal outcomes do not prove equality: 0 ± z·√(2/22/22) = ±0.126 by Bonett and Price; resamples ±3/22."""
     found = mean_difference([1.0] * 20, [1.0] * 20, resamples=4000, seed=0)
     assert found.value == 0
     assert found.interval == pytest.approx([-0.13, 0.13], abs=0.03)
@@ -128,6 +141,41 @@ def test_rows_of_one_source_count_as_one() -> None:
     assert blind.high is not None
     assert blind.low is not None
     assert blind.high - blind.low < 0.3 * (ten.high - ten.low)
+
+
+def test_a_share_of_clusters_is_wilsons_over_the_rows_that_the_jackknife_leaves() -> None:
+    """Both ends solve (p − x)² = t²·(v / p(1 − p))·x·(1 − x), v by leaving out each of six unequal clusters in turn.
+
+    In equal clusters v is the textbook's, the variance of the clusters' shares over their number.
+    """
+    sources = np.repeat(np.arange(6), [3, 5, 8, 12, 20, 2])
+    values = np.where(sources % 2 == 0, np.arange(50) % 2, np.arange(50) % 7 == 0) * 1.0
+    share, without = values.mean(), np.array([values[sources != source].mean() for source in range(6)])
+    _assert_solves(values, sources, 5 / 6 * np.square(without - share).sum(), 5)
+    assert not np.isclose(share, without.mean())
+
+    equal, places = np.array([1.0] * 9 + [0.0] * 21 + [1.0, 0.0] * 5), np.repeat(np.arange(4), 10)
+    _assert_solves(equal, places, equal.reshape(4, 10).mean(axis=1).var(ddof=1) / 4, 3)
+
+
+def _assert_solves(values: np.ndarray, sources: np.ndarray, variance: float, freedom: int) -> None:
+    share = values.mean()
+    scale = stats.t.ppf(0.975, freedom) ** 2 * variance / (share * (1 - share))
+
+    def left(end: float) -> float:
+        return float((share - end) ** 2 - scale * end * (1 - end))
+
+    expected = [optimize.brentq(left, 0.0, share, xtol=1e-12), optimize.brentq(left, share, 1.0, xtol=1e-12)]
+    found = mean_score(values.tolist(), clusters_N=sources.tolist(), resamples=100, seed=0)
+    # The quantile of few degrees of freedom is an expansion: within 0.2%.
+    assert found.interval == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_share_of_clusters_says_no_more_than_its_rows() -> None:
+    """Clusters that are more alike than chance would make them do not narrow the interval of independent rows."""
+    values = [1.0, 0.0] * 20
+    found = mean_score(values, clusters_N=[row // 4 for row in range(40)], resamples=100, seed=0)
+    assert found.interval == pytest.approx(wilson_interval(20, 40))
 
 
 def test_a_share_that_no_cluster_reaches_is_as_uncertain_as_its_clusters_are_few() -> None:
@@ -203,8 +251,10 @@ def test_pairing_by_prompt_narrows_the_interval() -> None:
 
 
 def test_same_seed_same_interval() -> None:
+    base, aligned = np.random.default_rng(1).gamma(4.0, 30.0, (2, 40)).tolist()
+
     def change(seed: int) -> list[float] | None:
-        return relative_change(BASE, ALIGNED, resamples=500, seed=seed).interval
+        return relative_change(base, aligned, resamples=500, seed=seed).interval
 
     assert change(7) == change(7)
     assert change(7) != change(8)
