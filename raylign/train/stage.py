@@ -20,6 +20,7 @@ from raylign.records import Pair
 from raylign.room import require_room
 from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
+from raylign.train.allocator import allocator_environment
 from raylign.train.job import CHECKPOINTS, Job
 from raylign.train.tokens import encode_pairs
 
@@ -152,6 +153,7 @@ def _trainer(job: Job) -> Any:
     from raylign.train.worker import train_worker
 
     train = job.config.train
+    variables = allocator_environment(train.gpus_per_worker > 0, os.environ)
     return TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
@@ -159,6 +161,7 @@ def _trainer(job: Job) -> Any:
         run_config=RunConfig(
             name=CHECKPOINTS,
             storage_path=str(job.folder),
+            worker_runtime_env={"env_vars": variables} if variables else None,
             failure_config=FailureConfig(max_failures=train.max_failures),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=train.checkpoints_kept,

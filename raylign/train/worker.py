@@ -11,6 +11,7 @@ import ray.train
 from raylign.errors import RaylignError, TrainingError
 from raylign.model import resolve_model
 from raylign.run_folder import RunFolder, write_json
+from raylign.train.allocator import allocator_in_use
 from raylign.train.baseline import mismatched, z_ref
 from raylign.train.early_stop import should_stop
 from raylign.train.engine import Engine
@@ -77,6 +78,7 @@ class _Training:
             layout_reason=self.engine.reason_padded or "",
             peak_tflops=self.watch.peak_flops_per_second / 1e12,
             peak_from=self.watch.peak_from,
+            allocator=allocator_in_use(),
             workers=self.engine.gather({"host": socket.gethostname(), "pid": os.getpid()}),
         )
         begun = len(self.state.losses)

@@ -17,6 +17,7 @@ from bench import ROOT
 
 from raylign.parts import part_paths
 from raylign.records import Message, Pair
+from raylign.train.allocator import allocator_environment
 from raylign.train.tokens import TokenPair, encode_pairs
 
 HERE = Path(__file__).parent
@@ -34,14 +35,15 @@ class Side:
     """A process that holds one trainer and works only while it is asked to."""
 
     def __init__(self, script: str, settings: dict[str, Any]) -> None:
-        python = sys.executable
+        python, allocator = sys.executable, allocator_environment(False, os.environ)
         if script == "trl_side.py":
             if not PEERS_PYTHON.exists():
                 sys.exit("TRL is not installed: run `make bench-peers` first")
-            python = str(PEERS_PYTHON)
+            python, allocator = str(PEERS_PYTHON), {}
         self.folder = tempfile.TemporaryDirectory(prefix="side-")
         environment = {
             **os.environ,
+            **allocator,  # each side as its users have it
             "PYTHONPATH": str(ROOT),
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import ray
 import torch
-from training_run import BASE, metrics, prepare, steps, train
+from training_run import BASE, metrics, prepare, starts, steps, train
 
 from raylign.errors import InputError, TrainingError
 from raylign.run_folder import RunFolder
@@ -54,6 +54,10 @@ def test_the_export_loads_in_transformers_with_template_and_safe_weights(one_wor
     assert renderings[0] == renderings[1]
     given = tokenizers[0].apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt")
     assert aligned.generate(**given, max_new_tokens=2).shape[1] > given["input_ids"].shape[1]
+
+
+def test_the_worker_takes_the_allocator_that_fits_a_training_step(one_worker: Path) -> None:
+    assert starts(one_worker)[0]["allocator"] == "jemalloc"
 
 
 def test_two_workers_that_shard_everything_take_the_same_steps(

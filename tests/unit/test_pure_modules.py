@@ -48,7 +48,7 @@ WITHOUT_TORCH = [
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures", "baseline")),
-    *(f"raylign.train.{name}" for name in ("attention", "policy", "random_state", "flops", "head")),
+    *(f"raylign.train.{name}" for name in ("attention", "policy", "random_state", "flops", "head", "remaking")),
 ]
 
 
