@@ -42,7 +42,9 @@ def can_remake(tensor: torch.Tensor, make: Make) -> torch.Tensor:
             pass, and holds on to what it needs.
     """
     if (known := _known.get()) is not None and tensor.requires_grad:
-        known[tensor.untyped_storage().data_ptr()] = weakref.ref(tensor), _Recipe(make)
+        address = tensor.untyped_storage().data_ptr()
+        # A recipe that no layer took goes with its tensor: under activation checkpointing none is taken.
+        known[address] = weakref.ref(tensor, lambda _: known.pop(address, None)), _Recipe(make)
     return tensor
 
 

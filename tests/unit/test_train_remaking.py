@@ -60,6 +60,17 @@ def test_another_tensor_at_the_same_address_is_itself() -> None:
     assert reused > 0
 
 
+def test_a_recipe_that_nobody_takes_holds_on_to_nothing() -> None:
+    """Activation checkpointing keeps tensors in its own way; what they could be made from must not stay for them."""
+    with remaking():
+        given = torch.randn(8, WIDTH, requires_grad=True) * 1
+        halved = can_remake(given / 2, half(given))
+        memory = StorageWeakRef(given.untyped_storage())
+        del halved, given
+        gc.collect()
+        assert memory.expired()
+
+
 def test_a_part_of_a_tensor_is_kept() -> None:
     given, weight = torch.randn(8, WIDTH, requires_grad=True), torch.randn(4, WIDTH // 2, requires_grad=True)
     with remaking():
