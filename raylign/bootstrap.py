@@ -55,7 +55,8 @@ def cautious_interval(values_G: Floats, sizes_G: Floats, resamples: int, seed: i
     known = errors > 1e-9 * error  # a resample of equal rows has no error of its own to measure by
     if error > 0 and known.any():
         far, near = np.quantile((ratios[known] - ratio) / errors[known], [1 - _TAIL, _TAIL])
-        if values_G.min() >= 0:  # others are seldom so skewed, and would only have wider intervals
+        # Other values are seldom so skewed, and would only have wider intervals; fewer than three show no skew.
+        if values_G.min() >= 0 and left.size >= 3:
             reach, skew = student_quantile(1 - _TAIL, left.size - 1), skewness(left)
             far = max(far, hall_quantile(reach, skew, left.size))
             near = min(near, hall_quantile(-reach, skew, left.size))
