@@ -78,11 +78,12 @@ def hall_quantile(reach: float, skew: float, count: int) -> float:
 
 
 def skewness(left_G: Floats) -> float:
-    """Of values about their mean, 0, by unbiased second and third moments: plain ones fall short where rows are few."""
-    count, variance = left_G.size, float(np.square(left_G).mean())
-    if count < 3 or variance == 0:
-        return 0.0
-    plain = float((left_G**3).mean()) / math.sqrt(variance) ** 3
+    """Of at least three values about their mean, 0, that are not all 0, by unbiased second and third moments.
+
+    Plain moments fall short where rows are few.
+    """
+    count = left_G.size
+    plain = float((left_G**3).mean()) / math.sqrt(float(np.square(left_G).mean())) ** 3
     return plain * math.sqrt(count * (count - 1)) / (count - 2)
 
 
