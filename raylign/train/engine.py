@@ -37,8 +37,7 @@ class Engine:
         torch.manual_seed(config.seed)
         self.rank, self.workers = dist.get_rank(), dist.get_world_size()
         self.micro_batches = accumulation_steps(config.train, self.workers)
-        remakes = config.train.zero_stage < 3
-        policy = Policy(load_model(model, config), config.train.kept_logits_mb, remakes)
+        policy = Policy(load_model(model, config), config.train.kept_logits_mb, config.train.zero_stage < 3)
         self.reason_padded = why_not_shared(policy.model)
         self.size = model_size(policy.model)  # before ZeRO-3 takes the weights apart
         self.engine, *_ = deepspeed.initialize(

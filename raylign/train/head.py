@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from raylign.errors import ModelError
-from raylign.train.logprobs import Projection
+from raylign.train.logprobs import Projection, matrix_logps, token_logps
 
 
 def anchor_head(model: Any) -> None:
@@ -40,17 +40,48 @@ def _anchored(self: Any, hidden_ND: torch.Tensor, target_N: torch.Tensor | None 
     return torch.addmm(-anchor_N1.to(weight_VD.dtype), hidden_ND, weight_VD.t())
 
 
+def _is_anchored(head: Any) -> bool:
+    return getattr(head.forward, "__func__", None) is _anchored
+
+
+def _behind(model: Any) -> tuple[float, float | None]:
+    """What the model does to its logits behind the projection: a factor, and a cap if there is one."""
+    settings = model.config.get_text_config()
+    factor = float(getattr(settings, "logit_scale", None) or 1.0) / float(
+        getattr(settings, "logits_scaling", None) or 1.0
+    )
+    return factor, getattr(settings, "final_logit_softcapping", None)
+
+
+def head_logps(
+    model: Any, hidden_ND: torch.Tensor, target_N: torch.Tensor, kept_tokens: int = 0, whole: bool = True
+) -> torch.Tensor:
+    """Log-probability of each target token under the model's head, [N] in fp32.
+
+    Args:
+        model: a causal language model.
+        hidden_ND: the last hidden states that predict the targets.
+        target_N: token ids.
+        kept_tokens: rows whose logits may stay for the backward pass.
+        whole: the head's weight lies whole on this worker; one that ZeRO-3 takes apart is there only while its module
+            is called.
+    """
+    head = model.get_output_embeddings()
+    if not whole or not _is_anchored(head) or _behind(model) != (1.0, None):
+        return token_logps(hidden_ND, target_N, projection(model), kept_tokens=kept_tokens)
+    device = hidden_ND.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_ND.dtype
+    with torch.autocast(device, enabled=False):
+        return matrix_logps(hidden_ND.to(dtype), head.weight.to(dtype), target_N, kept_tokens=kept_tokens)
+
+
 def projection(model: Any) -> Projection:
     """Hidden states [N, D] and targets [N] to the logits [N, V] of the model's own forward pass.
 
     Of an anchored head each row is less by one number.
     """
-    settings, head = model.config.get_text_config(), model.get_output_embeddings()
-    factor = float(getattr(settings, "logit_scale", None) or 1.0) / float(
-        getattr(settings, "logits_scaling", None) or 1.0
-    )
-    cap = getattr(settings, "final_logit_softcapping", None)
-    anchored = getattr(head.forward, "__func__", None) is _anchored and not cap
+    head, (factor, cap) = model.get_output_embeddings(), _behind(model)
+    anchored = _is_anchored(head) and not cap
 
     def project(hidden_ND: torch.Tensor, target_N: torch.Tensor | None) -> torch.Tensor:
         logits_NV: torch.Tensor = head(hidden_ND, target_N) if anchored else head(hidden_ND)

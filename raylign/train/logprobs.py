@@ -1,6 +1,7 @@
 """Log-probabilities of completion tokens from hidden states, logits a chunk at a time; pure torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -27,21 +28,91 @@ class _TokenLogps(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx, logits_NV: torch.Tensor, target_N: torch.Tensor
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets under logits of any floating type."""
-        total_N = torch.cat([torch.logsumexp(logits.float(), dim=-1) for logits in _blocks(logits_NV, logits_NV)])
+        logps_N, total_N = _logps(logits_NV, target_N)
         ctx.save_for_backward(logits_NV, target_N, total_N)
-        return logits_NV.gather(1, target_N[:, None]).squeeze(1).float() - total_N
+        return logps_N
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Gradient of the logits: (one-hot(target) − softmax(logits)) · gradient."""
         logits_NV, target_N, total_N = ctx.saved_tensors  # type: ignore[attr-defined]
-        result_NV = torch.empty_like(logits_NV)
-        columns = (column_N[:, None] for column_N in (target_N, total_N, gradients[0]))
-        blocks = (_blocks(tensor, logits_NV) for tensor in (logits_NV, result_NV, *columns))
-        for logits, result, target, total, gradient in zip(*blocks, strict=True):
-            scores = (logits.float() - total).exp_().mul_(-gradient)
-            result.copy_(scores.scatter_add_(1, target, gradient))
-        return result_NV, None
+        return _logits_gradient(logits_NV, target_N, total_N, gradients[0], torch.empty_like(logits_NV)), None
+
+
+class _MatrixLogps(torch.autograd.Function):
+    """log softmax(hidden · weightᵀ)[target] in fp32, a chunk of logits at a time, with one gradient of the weight.
+
+    Autograd makes a gradient of the whole weight for every chunk, and adds it to those before.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: torch.Tensor,
+        weight_VD: torch.Tensor,
+        target_N: torch.Tensor,
+        chunk_tokens: int,
+        kept_tokens: int,
+    ) -> torch.Tensor:
+        """Log-probabilities [N] in fp32 of the targets, whose logits come off their rows before these are rounded."""
+        anchor_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
+        anchor_N1 = anchor_N1.neg().to(weight_VD.dtype)
+        logps, totals = [], []
+        ctx.kept, ctx.chunk_tokens = [], chunk_tokens
+        rows = 0
+        for hidden, target, anchor in _chunks(chunk_tokens, hidden_ND, target_N, anchor_N1):
+            logits = torch.addmm(anchor, hidden, weight_VD.t())
+            for made, part in zip((logps, totals), _logps(logits, target), strict=True):
+                made.append(part)
+            rows += len(logits)
+            if rows <= kept_tokens:
+                ctx.kept.append(logits)
+        ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, torch.cat(totals))
+        return torch.cat(logps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of the hidden states and, where it is trained, of the weight."""
+        hidden_ND, weight_VD, target_N, anchor_N1, total_N = ctx.saved_tensors
+        hidden_gradient_ND, weight_gradient_VD = torch.empty_like(hidden_ND), None
+        rows = (hidden_ND, target_N, anchor_N1, total_N, gradients[0], hidden_gradient_ND)
+        for hidden, target, anchor, total, gradient, result in _chunks(ctx.chunk_tokens, *rows):
+            # A kept chunk is worked on in place, so it serves one backward pass; another one makes it again.
+            logits = ctx.kept.pop(0) if ctx.kept else torch.addmm(anchor, hidden, weight_VD.t())
+            _logits_gradient(logits, target, total, gradient, logits)
+            torch.mm(logits, weight_VD, out=result)
+            if weight_gradient_VD is not None:
+                weight_gradient_VD.addmm_(logits.t(), hidden)
+            elif ctx.needs_input_grad[1]:
+                weight_gradient_VD = logits.t() @ hidden
+            del logits
+        return hidden_gradient_ND, weight_gradient_VD, None, None, None
+
+
+def _chunks(length: int, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    return zip(*(torch.split(tensor, length) for tensor in tensors), strict=True)
+
+
+def _logps(logits_NV: torch.Tensor, target_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of the targets and log-sum-exp of all, [N] each in fp32."""
+    total_N = torch.cat([torch.logsumexp(logits.float(), dim=-1) for logits in _blocks(logits_NV, logits_NV)])
+    return logits_NV.gather(1, target_N[:, None]).squeeze(1).float() - total_N, total_N
+
+
+def _logits_gradient(
+    logits_NV: torch.Tensor,
+    target_N: torch.Tensor,
+    total_N: torch.Tensor,
+    gradient_N: torch.Tensor,
+    result_NV: torch.Tensor,
+) -> torch.Tensor:
+    """(one-hot(target) − softmax(logits)) · gradient, written to `result_NV`, which may be the logits themselves."""
+    columns = (column_N[:, None] for column_N in (target_N, total_N, gradient_N))
+    blocks = (_blocks(tensor, logits_NV) for tensor in (logits_NV, result_NV, *columns))
+    for logits, result, target, total, gradient in zip(*blocks, strict=True):
+        scores = (logits.float() - total).exp_().mul_(-gradient)
+        result.copy_(scores.scatter_add_(1, target, gradient))
+    return result_NV
 
 
 def _blocks(tensor_N: torch.Tensor, logits_NV: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -83,3 +154,26 @@ def token_logps(
         else:
             found.append(checkpoint(one, hidden_nD, target_n, use_reentrant=False))
     return torch.cat(found)
+
+
+def matrix_logps(
+    hidden_ND: torch.Tensor,
+    weight_VD: torch.Tensor,
+    target_N: torch.Tensor,
+    chunk_tokens: int = CHUNK_TOKENS,
+    kept_tokens: int = 0,
+) -> torch.Tensor:
+    """What `token_logps` gives under a head that is one plain matrix, faster and in less memory.
+
+    Logits are without their target's before they are rounded.
+
+    Args:
+        hidden_ND: hidden states that predict the targets, of the weight's type, which is that of the products.
+        weight_VD: the head's weight, whole.
+        target_N: token ids.
+        chunk_tokens: rows projected at a time.
+        kept_tokens: as in `token_logps`.
+    """
+    kept_tokens = kept_tokens if torch.is_grad_enabled() else 0
+    logps_N: torch.Tensor = _MatrixLogps.apply(hidden_ND, weight_VD, target_N, chunk_tokens, kept_tokens)  # type: ignore[no-untyped-call]
+    return logps_N

@@ -1,6 +1,7 @@
 """The policy as one torch module: a batch of pairs in, log-probabilities of their answers out.
 
-Everything that touches weights happens inside `forward`, through modules, so that DeepSpeed's ZeRO hooks see it.
+Everything that touches weights happens inside `forward`, and through modules where ZeRO-3 takes weights apart, so that
+DeepSpeed's hooks see it.
 """
 
 from typing import Any
@@ -9,8 +10,7 @@ import torch
 from torch import nn
 
 from raylign.train.attention_plan import plan_attention
-from raylign.train.head import projection
-from raylign.train.logprobs import token_logps
+from raylign.train.head import head_logps
 from raylign.train.packing import Batch
 from raylign.train.products import is_wide
 from raylign.train.remaking import remaking
@@ -19,17 +19,17 @@ from raylign.train.remaking import remaking
 class Policy(nn.Module):
     """A Hugging Face causal language model that scores preference pairs."""
 
-    def __init__(self, model: Any, kept_logits_mb: int = 0, remakes: bool = True) -> None:
+    def __init__(self, model: Any, kept_logits_mb: int = 0, whole_weights: bool = True) -> None:
         """Wrap a model.
 
         Args:
             kept_logits_mb: most MiB of logits to keep for the backward pass.
-            remakes: let go of cheap activations, and make them again in the backward pass. Not for ZeRO-3, which takes
-                weights apart and relies on autograd's keeping them in its own way.
+            whole_weights: all weights lie whole on this worker, as under any ZeRO stage but 3. Then cheap activations
+                are let go and made again in the backward pass, and the head's gradient is made in one piece.
         """
         super().__init__()
         self.model = model
-        self.remakes = remakes
+        self.whole_weights = whole_weights
         self.in_bf16 = model.dtype == torch.bfloat16 and not is_wide(model)
         logits_bytes = model.config.get_text_config().vocab_size * (2 if self.in_bf16 else 4)
         self.kept_tokens = kept_logits_mb * 2**20 // logits_bytes
@@ -46,7 +46,7 @@ class Policy(nn.Module):
             extra = {"plan": plan_attention(batch.segments, device, dtype)}
         with torch.autocast(device.type, torch.bfloat16, enabled=self.in_bf16):
             embedded_RTD = self.model.get_input_embeddings()(batch.token_ids_RT)
-            with remaking(self.remakes):
+            with remaking(self.whole_weights):
                 hidden_RTD = self.model.base_model(
                     inputs_embeds=embedded_RTD.float(),
                     position_ids=batch.position_ids_RT,
@@ -55,7 +55,7 @@ class Policy(nn.Module):
                     **extra,
                 ).last_hidden_state
             hidden_ND = hidden_RTD.flatten(0, 1).index_select(0, batch.read_N)
-            logps_N = token_logps(hidden_ND, batch.target_N, projection(self.model), kept_tokens=self.kept_tokens)
+            logps_N = head_logps(self.model, hidden_ND, batch.target_N, self.kept_tokens, self.whole_weights)
         # Hundreds of nats added up one by one in fp32 would put rewards off by some 1e-5, and all gradients with them.
         sums_A = torch.zeros(2 * batch.pairs, dtype=torch.float64, device=logps_N.device)
         logps_A = sums_A.index_add(0, batch.answer_N, logps_N.double()).float()

@@ -1,10 +1,11 @@
 """What the ablation lays beside raylign's own batches and logits: every step from padded to packed; pure torch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from raylign.train.logprobs import Projection
+from raylign.train.head import projection
 from raylign.train.packing import Batch, pack, pack_tree
 from raylign.train.tokens import TokenPair
 
@@ -19,11 +20,11 @@ def lay_out(pairs: Sequence[TokenPair], layout: str) -> Batch:
     return pack(pairs, shared=False) if layout == "padded" else pack_tree(pairs, PAIRS_TOGETHER[layout])
 
 
-def whole_token_logps(
-    hidden_ND: torch.Tensor, target_N: torch.Tensor, project: Projection, kept_tokens: int
+def whole_head_logps(
+    model: Any, hidden_ND: torch.Tensor, target_N: torch.Tensor, kept_tokens: int, whole: bool
 ) -> torch.Tensor:
     """Log-probabilities [N] as plain torch has them: all logits at once, kept for the backward pass."""
-    return torch.log_softmax(project(hidden_ND, None).float(), dim=-1).gather(1, target_N[:, None]).squeeze(1)
+    return torch.log_softmax(projection(model)(hidden_ND, None).float(), dim=-1).gather(1, target_N[:, None]).squeeze(1)
 
 
 def model_flops(batch: Batch, settings: object, head_everywhere: bool = False) -> float:

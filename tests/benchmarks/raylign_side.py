@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from layouts import LAYOUTS, LOGITS, lay_out, model_flops, whole_token_logps
+from layouts import LAYOUTS, LOGITS, lay_out, model_flops, whole_head_logps
 from peers import TYPES, answer, from_rows, listen
 from safetensors.torch import save_file
 
@@ -18,8 +18,7 @@ from raylign.train import attention_plan, model_loading
 from raylign.train import policy as policy_module
 from raylign.train.attention import SEGMENTED
 from raylign.train.baseline import mismatched, z_ref
-from raylign.train.head import projection
-from raylign.train.logprobs import token_logps
+from raylign.train.head import head_logps
 from raylign.train.model_loading import load_model
 from raylign.train.objectives import Objective, PairLogps
 from raylign.train.packing import Batch
@@ -92,7 +91,7 @@ class BareStep:
         if not request.get("grouped", True):
             attention_plan.MOST_PADDING = 0.0
         loaded = load_model(request["model"], config)
-        self.policy = Policy(loaded, config.train.kept_logits_mb, request.get("remakes", True)).train()
+        self.policy = Policy(loaded, config.train.kept_logits_mb, request.get("whole_weights", True)).train()
         self.resident = None if request["cached"] else Policy(load_model(request["model"], config)).eval()
         optimizer = MasterAdam if request["dtype"] == "bfloat16" else PlainAdam
         self.make_optimizer = lambda: optimizer(list(self.policy.parameters()), request["learning_rate"])
@@ -114,7 +113,7 @@ class BareStep:
         self.policy.model.set_attn_implementation("sdpa" if layout == "padded" else SEGMENTED)
         if self.resident is not None:
             self.resident.model.set_attn_implementation("sdpa" if layout == "padded" else SEGMENTED)
-        policy_module.token_logps = token_logps if logits == "chunked" else whole_token_logps
+        policy_module.head_logps = head_logps if logits == "chunked" else whole_head_logps
 
     def logps(self, policy: Policy, pairs: Sequence[TokenPair]) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed log-probabilities [B] of chosen and rejected, in the layout and logits at hand."""
@@ -244,7 +243,7 @@ def logits(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted anew from here
     before = _memory("VmRSS")
     kept = request["kept_mb"] * 2**20 // (head.out_features * head.weight.dtype.itemsize)
-    token_logps(hidden_ND, target_N, projection(bare.policy.model), kept_tokens=kept).sum().backward()
+    head_logps(bare.policy.model, hidden_ND, target_N, kept).sum().backward()
     return {"bytes": _memory("VmHWM") - before}
 
 

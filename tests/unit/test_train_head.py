@@ -4,10 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Gemma2Config, Gemma2ForCausalLM, GraniteConfig, GraniteForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
-from raylign.train.head import anchor_head, check_projection, projection
-from raylign.train.logprobs import token_logps
+from raylign.train.head import anchor_head, check_projection, head_logps, projection
+from raylign.train.logprobs import matrix_logps, token_logps
 
 SIZES = {
     "vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4,
@@ -72,3 +79,46 @@ def test_a_head_with_a_bias_is_left_alone() -> None:
     model.set_output_embeddings(torch.nn.Linear(32, 300))
     anchor_head(model)
     assert "forward" not in vars(model.get_output_embeddings())
+
+
+def gradients(logps: torch.Tensor, *asked: torch.Tensor) -> list[torch.Tensor]:
+    """Log-probabilities and their gradients, each token's with a weight of its own."""
+    weights = torch.linspace(-1, 2, len(logps))
+    return [logps.detach(), *torch.autograd.grad((logps * weights).sum(), asked, retain_graph=True)]
+
+
+@pytest.mark.parametrize("kept_tokens", [0, 12, 23])
+def test_a_plain_matrix_gives_what_its_module_gives(kept_tokens: int) -> None:
+    torch.manual_seed(5)
+    hidden, target = torch.randn(23, 16, requires_grad=True), torch.randint(50, (23,))
+    weight = torch.randn(50, 16, requires_grad=True)
+    plain = torch.log_softmax(hidden @ weight.T, dim=-1).gather(1, target[:, None]).squeeze(1)
+    logps = matrix_logps(hidden, weight, target, chunk_tokens=5, kept_tokens=kept_tokens)
+    expected = gradients(plain, hidden, weight)
+    for _ in range(2):  # a second backward pass finds no logits that the first has worked on
+        for found, wanted in zip(gradients(logps, hidden, weight), expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_matrix_that_is_not_trained_gets_no_gradient() -> None:
+    hidden, weight = torch.randn(7, 16, requires_grad=True), torch.randn(50, 16)
+    matrix_logps(hidden, weight, torch.randint(50, (7,)), chunk_tokens=3).sum().backward()
+    assert hidden.grad is not None
+    assert weight.grad is None
+
+
+@pytest.mark.parametrize("kind", ["plain", *KINDS])
+@pytest.mark.parametrize("in_bf16", [False, True])
+def test_every_head_gives_the_same_whether_its_weight_lies_whole(kind: str, in_bf16: bool) -> None:
+    torch.manual_seed(0)
+    model = KINDS[kind]() if kind in KINDS else LlamaForCausalLM(LlamaConfig(**SIZES))
+    anchor_head(model)
+    model.to(torch.bfloat16 if in_bf16 else torch.float32)
+    hidden, target = (5 * torch.randn(40, 32)).requires_grad_(), torch.randint(300, (40,))
+    weight, made = model.get_output_embeddings().weight, []
+    with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
+        for whole in (True, False):
+            made.append(gradients(head_logps(model, hidden, target, 0, whole), hidden, weight))
+    for found, wanted in zip(*made, strict=True):
+        tolerance = 2e-2 if in_bf16 else 1e-5
+        torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance)
