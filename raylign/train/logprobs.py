@@ -57,7 +57,8 @@ class _MatrixLogps(torch.autograd.Function):
         """Log-probabilities [N] in fp32 of the targets, whose logits come off their rows before these are rounded."""
         anchor_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
         anchor_N1 = anchor_N1.neg().to(weight_VD.dtype)
-        logps, totals = [], []
+        logps: list[torch.Tensor] = []
+        totals: list[torch.Tensor] = []
         ctx.kept, ctx.chunk_tokens = [], chunk_tokens
         rows = 0
         for hidden, target, anchor in _chunks(chunk_tokens, hidden_ND, target_N, anchor_N1):
