@@ -28,9 +28,10 @@ _LOCAL_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # Ray puts its workers behind all else on their host, which in a private cluster are the client and its request.
     "RAY_worker_niceness": "0",
-    # Ray keeps an idle process for each logical CPU, which in a private cluster are many more than there are cores.
-    # Each takes a hundredth of a core.
-    "RAY_num_workers_soft_limit": str(os.cpu_count() or 1),
+    # Ray keeps an idle process for each logical CPU for ever, which in a private cluster are many more than there are
+    # cores, and each takes a hundredth of one. Between tasks of one stage they stay.
+    "RAY_num_workers_soft_limit": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "30000",
 }
 
 
