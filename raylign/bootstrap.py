@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_TAIL = 0.025
+TAIL = 0.025
 """Beyond each end of a 95% interval."""
 _INDICES_AT_A_TIME = 2**22
 """Bounds memory: resamples are drawn in chunks of at most this many row indices (32 MiB)."""
@@ -54,10 +54,10 @@ def cautious_interval(values_G: Floats, sizes_G: Floats, resamples: int, seed: i
     error = float(_ratio_error(np.square(left).sum(), sizes_G.sum(), sizes_G.size))
     known = errors > 1e-9 * error  # a resample of equal rows has no error of its own to measure by
     if error > 0 and known.any():
-        far, near = np.quantile((ratios[known] - ratio) / errors[known], [1 - _TAIL, _TAIL])
+        far, near = np.quantile((ratios[known] - ratio) / errors[known], [1 - TAIL, TAIL])
         # Other values are seldom so skewed, and would only have wider intervals; fewer than three show no skew.
         if values_G.min() >= 0 and left.size >= 3:
-            reach, skew = student_quantile(1 - _TAIL, left.size - 1), skewness(left)
+            reach, skew = student_quantile(1 - TAIL, left.size - 1), skewness(left)
             far = max(far, hall_quantile(reach, skew, left.size))
             near = min(near, hall_quantile(-reach, skew, left.size))
         low, high = min(low, ratio - float(far) * error), max(high, ratio - float(near) * error)
@@ -112,7 +112,7 @@ def widened_tail(count: int) -> float:
     Percentiles further out make up for both (Hesterberg, What Teachers Should Know About the Bootstrap, The American
     Statistician 69, 2015: the expanded percentile interval).
     """
-    reach = student_quantile(1 - _TAIL, count - 1) * math.sqrt(count / (count - 1))
+    reach = student_quantile(1 - TAIL, count - 1) * math.sqrt(count / (count - 1))
     return NormalDist().cdf(-reach)
 
 

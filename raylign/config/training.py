@@ -94,8 +94,8 @@ class TrainConfig:
     emulate them at a quarter of fp32's speed; what it came to when a run began stays with the run."""
     kept_logits_mb: int = field(default=64, metadata=OPERATION | {"low": 0})
     """Most MiB of logits that a worker keeps for the backward pass; those beyond are computed a second time in it, 256
-    answer tokens at a time. Of a vocabulary of 49,152 this keeps 512 tokens in bf16, which is nearly what one more chunk
-    takes anyway. Computing all of them twice is up to 6% of a step; 0 is for memory that is nearly out."""
+    answer tokens at a time, which is up to 6% of a step. Of a vocabulary of 49,152 the default keeps 512 tokens in
+    bf16, little more than the chunk that is at work takes anyway."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
     lora: LoraConfig = field(default_factory=LoraConfig)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raylign.bootstrap import Floats, cautious_interval, expanded_percentiles, resampled_ratios, student_quantile
+from raylign.bootstrap import TAIL, Floats, cautious_interval, expanded_percentiles, resampled_ratios, student_quantile
 
 Z = 1.959963984540054
 """97.5% point of the standard normal distribution."""
@@ -85,7 +85,7 @@ def graded_interval(units: Units, ends: tuple[float, float], resamples: int, see
     sizes = np.append(units.sizes_G, [weight, weight])
     drawn = resampled_ratios(values, sizes, resamples, seed)
     assert drawn is not None, "every unit has rows"
-    plain = np.quantile(drawn[0], [0.025, 0.975])
+    plain = np.quantile(drawn[0], [TAIL, 1 - TAIL])
     low, high = plain.tolist() if units.are_rows else expanded_percentiles(drawn[0], values.size)
     value = float(units.values_G.sum() / units.sizes_G.sum())
     return max(ends[0], min(low, value)), min(ends[1], max(high, value))
@@ -107,7 +107,7 @@ def effective_rows(units: Units) -> float:
         return rows**2 / float(np.square(units.sizes_G).sum())
     without_G = (units.values_G.sum() - units.values_G) / (rows - units.sizes_G)
     variance = float(np.square(without_G - share).sum()) * (units.count - 1) / units.count
-    known = share * (1 - share) * (Z / student_quantile(0.975, units.count - 1)) ** 2
+    known = share * (1 - share) * (Z / student_quantile(1 - TAIL, units.count - 1)) ** 2
     return known / max(variance, known / rows)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from raylign.config import LoopConfig
 from raylign.evaluate.contestants import BASE, checkpoint_of
-from raylign.evaluate.score import AnswerTokens, load_model, load_tokenizer, score_answers
+from raylign.evaluate.score import AnswerTokens, load_model, score_answers
 from raylign.evaluate.suites.suite import PairLikelihood
 from raylign.model import resolve_model
 from raylign.records import Pair
 from raylign.screen import StageProgress
+from raylign.tokenizer import load_tokenizer
 from raylign.train.tokens import TokenPair, encode_pairs
 
 Likelihoods = dict[str, dict[str, PairLikelihood]]

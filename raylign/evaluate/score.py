@@ -9,6 +9,7 @@ from raylign.arithmetic import fast_type
 from raylign.errors import ModelError
 from raylign.evaluate.compare import Score
 from raylign.records import Message
+from raylign.tokenizer import load_tokenizer
 
 _TOKENS_PER_BATCH = 2048
 
@@ -44,20 +45,6 @@ def _score(model_name: str, rows: list[tuple[list[Message], str]], gpus: int, tr
     return score_answers(model, [tokenise(tokenizer, messages, answer) for messages, answer in rows])
 
 
-def load_tokenizer(name: str, trust_remote_code: bool) -> Any:
-    """The model's tokenizer.
-
-    Raises:
-        ModelError: it does not load.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise _does_not_load(name, error) from error
-
-
 def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
     """The model in the type this host is fast in, ready to score answers; without a GPU this process gets all cores.
 
@@ -80,16 +67,12 @@ def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
             trust_remote_code=trust_remote_code,
         )
     except (OSError, ValueError) as error:
-        raise _does_not_load(name, error) from error
+        raise ModelError(
+            f"the model {name} cannot be loaded to score answers: {error}",
+            "name a folder or hub id that transformers loads with safetensors weights",
+        ) from error
     anchor_head(model)
     return model.to("cuda" if gpus else "cpu").eval()
-
-
-def _does_not_load(name: str, error: Exception) -> ModelError:
-    return ModelError(
-        f"the model {name} cannot be loaded to score answers: {error}",
-        "name a folder or hub id that transformers loads with safetensors weights",
-    )
 
 
 def tokenise(tokenizer: Any, messages: list[Message], answer: str) -> AnswerTokens:

@@ -27,6 +27,7 @@ from raylign.sample.drafts import OUTPUT_COLUMNS, engine_row, read_batch, sampli
 from raylign.sample.final_output import FINAL_OUTPUT_ONLY
 from raylign.sample.speed import EngineSpeed
 from raylign.screen import Screen, StageProgress
+from raylign.tokenizer import load_tokenizer
 
 
 def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def engine_outputs(config: LoopConfig, waiting: list[tuple[Prompt, int]]) -> Any
         ModelError: the model folder is missing or has no chat template.
     """
     model = resolve_model(config.model)
-    rows = engine_rows(waiting, load_tokenizer(model, config.trust_remote_code))
+    rows = engine_rows(waiting, load_chat_tokenizer(model, config.trust_remote_code))
     engines = processor(config, model, sampling_parameters(config.sample))
     return engines(dataset_of(rows, config.sample.batch_size))
 
@@ -204,21 +205,13 @@ def processor(config: LoopConfig, model: str, parameters: dict[str, Any]) -> Any
     )
 
 
-def load_tokenizer(model: str, trust_remote_code: bool) -> Any:
-    """The model's tokenizer.
+def load_chat_tokenizer(model: str, trust_remote_code: bool) -> Any:
+    """The model's tokenizer, which must know how to write a chat.
 
     Raises:
         ModelError: there is none, or it has no chat template.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the tokenizer of model {model} cannot be loaded: {str(error).splitlines()[0]}",
-            "name a model folder or hub id that this machine can reach",
-        ) from error
+    tokenizer = load_tokenizer(model, trust_remote_code)
     if not tokenizer.chat_template:
         raise ModelError(f"model {model} has no chat template", "use an instruct model, or add a chat_template.jinja")
     return tokenizer

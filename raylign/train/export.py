@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from raylign.pairs.store import read_manifest
+from raylign.tokenizer import load_tokenizer
 from raylign.train.job import Job
 from raylign.train.lora import has_adapter, merge
 from raylign.train.model_card import model_card
-from raylign.train.model_loading import DTYPES, load_tokenizer, read_model
+from raylign.train.model_loading import DTYPES, read_model
 
 
 def write_model(job: Job, base: str, model: Any, state: dict[str, torch.Tensor], figures: dict[str, Any]) -> None:

@@ -146,9 +146,7 @@ def token_logps(
         return logps
 
     found, kept = [], 0
-    for hidden_nD, target_n in zip(
-        torch.split(hidden_ND, chunk_tokens), torch.split(target_N, chunk_tokens), strict=True
-    ):
+    for hidden_nD, target_n in _chunks(chunk_tokens, hidden_ND, target_N):
         kept += len(hidden_nD)
         if kept <= kept_tokens or not torch.is_grad_enabled():
             found.append(one(hidden_nD, target_n))

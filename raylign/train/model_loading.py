@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import cached_file
 
 from raylign.config.schema import LoopConfig
@@ -16,20 +16,6 @@ from raylign.train.lora import add_adapter, quantization_settings
 from raylign.train.products import widen
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-
-
-def load_tokenizer(model: str, trust_remote_code: bool) -> Any:
-    """The tokenizer of a model folder or hub id.
-
-    Raises:
-        ModelError: there is none.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"model {model} has no usable tokenizer: {_first_line(error)}", "check the model folder"
-        ) from error
 
 
 def load_model(model: str, config: LoopConfig) -> Any:

@@ -20,6 +20,7 @@ from raylign.records import Pair
 from raylign.room import require_room
 from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
+from raylign.tokenizer import load_tokenizer
 from raylign.train.allocator import allocator_environment
 from raylign.train.job import CHECKPOINTS, Job
 from raylign.train.tokens import encode_pairs
@@ -86,7 +87,7 @@ def _settle_products(job: Job, folder: RunFolder) -> Job:
 
 def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
     """Write the pairs of both splits as token ids; returns how many were dropped, by reason, and truncated."""
-    from raylign.train.model_loading import context_length, load_tokenizer
+    from raylign.train.model_loading import context_length
 
     train, trusted = job.config.train, job.config.trust_remote_code
     pairs_folder = job.pairs

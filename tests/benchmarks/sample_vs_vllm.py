@@ -79,7 +79,7 @@ def plain(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict[s
 def raylign(config: LoopConfig, warm: list[Prompt], timed: list[Prompt]) -> dict[str, Any]:
     """The stage's own dataset and engines; a gate before them opens once the first batch has come through."""
     model = resolve_model(config.model)
-    tokenizer = stage.load_tokenizer(model, trust_remote_code=False)
+    tokenizer = stage.load_chat_tokenizer(model, trust_remote_code=False)
     rows = stage.engine_rows([(prompt, 0) for prompt in warm], tokenizer)
     began = time.monotonic()
     rows += stage.engine_rows([(prompt, 0) for prompt in timed], tokenizer)
