@@ -18,10 +18,10 @@ def random_llama(folder: Path, **shape: int) -> Path:
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
     }
     settings = LlamaConfig(
         vocab_size=len(tokenizer),
-        max_position_embeddings=2048,
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,

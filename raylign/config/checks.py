@@ -160,21 +160,41 @@ def _check_objective(train: TrainConfig) -> None:
             )
 
 
+def _check_sequence_parallel(train: TrainConfig) -> None:
+    if train.workers % train.sequence_parallel:
+        raise ConfigError(
+            f"train.sequence_parallel is {train.sequence_parallel} with train.workers {train.workers}",
+            "it must divide train.workers: so many of them share each row of tokens",
+        )
+    if train.sequence_parallel > 1 and train.workers_max is not None:
+        raise ConfigError(
+            f"train.sequence_parallel is {train.sequence_parallel} with train.workers_max {train.workers_max}",
+            "a run that grows and shrinks by single workers cannot keep them in groups: leave one of the two out",
+        )
+
+
 def _check_train(config: LoopConfig) -> None:
     train = config.train
     _check_objective(train)
-    step = train.workers * train.micro_batch_size
+    _check_sequence_parallel(train)
+    step = train.workers // train.sequence_parallel * train.micro_batch_size
     if train.batch_size % step:
+        shared = "" if train.sequence_parallel == 1 else " ÷ sequence_parallel"
         raise ConfigError(
             f"train.batch_size is {train.batch_size} with train.workers {train.workers} "
             f"and train.micro_batch_size {train.micro_batch_size}",
-            f"it must be a multiple of workers × micro_batch_size = {step}",
+            f"it must be a multiple of workers × micro_batch_size{shared} = {step}",
         )
     if train.workers_max is not None and not train.workers <= train.workers_max <= train.batch_size:
         raise ConfigError(
             f"train.workers_max is {train.workers_max} with train.workers {train.workers} "
             f"and train.batch_size {train.batch_size}",
             "it must not be below train.workers, nor above train.batch_size, which leaves some without a pair",
+        )
+    if train.attention == "flex" and train.gpus_per_worker == 0:
+        raise ConfigError(
+            "train.attention is flex while train.gpus_per_worker is 0",
+            "FlexAttention has no backward pass on CPU: leave it at auto",
         )
     if train.offload_optimizer and train.gpus_per_worker == 0:
         raise ConfigError(

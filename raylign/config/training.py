@@ -75,6 +75,9 @@ class TrainConfig:
     workers_max: int | None = field(default=None, metadata=OPERATION | {"low": 1})
     """Most training processes: the run grows and shrinks with the cluster, from its newest checkpoint, on the same
     batches; null for `workers`, always."""
+    sequence_parallel: int = field(default=1, metadata=OPERATION | {"low": 1})
+    """Workers that share each row of tokens, a slice each (DeepSpeed Ulysses): for answers so long that one worker's
+    memory does not hold their activations. It must divide `workers` and the model's key-value heads."""
     resize_seconds: float = field(default=60.0, metadata=OPERATION | {"above": 0.0})
     """Time between looks whether the cluster has room for more workers, where `workers_max` allows for them."""
     cpus_per_worker: float = field(default=2.0, metadata=OPERATION | {"above": 0.0})
@@ -92,6 +95,9 @@ class TrainConfig:
     products: str = field(default="auto", metadata={"allowed": ("auto", "bf16", "fp32")})
     """What bf16 weights are multiplied in. `auto` is bf16, and fp32 on a CPU without instructions for bf16, which would
     emulate them at a quarter of fp32's speed; what it came to when a run began stays with the run."""
+    attention: str = field(default="auto", metadata=OPERATION | {"allowed": ("auto", "flex", "sdpa")})
+    """What attends over a row of shared prompts: `auto` is FlexAttention on GPUs; on CPU, where that has no backward
+    pass, and with `sdpa` everywhere, PyTorch's SDPA takes prompts or answers of about one size at a time."""
     kept_logits_mb: int = field(default=64, metadata=OPERATION | {"low": 0})
     """Most MiB of logits that a worker keeps for the backward pass; those beyond are computed a second time in it, 256
     answer tokens at a time, which is up to 6% of a step. Of a vocabulary of 49,152 the default keeps 512 tokens in

@@ -1,20 +1,24 @@
 """Attention over a row of tree-shaped segments, as transformers' attention interface; torch, CPU and GPU alike.
 
 `SEGMENTED` is registered under its own name; a model built with `attn_implementation=SEGMENTED` hands queries, keys
-and values of the whole row to `segmented_attention`, which attends from each segment to its ancestors and itself,
-segments of about the same size in one product. transformers builds no mask for a name it does not know, so everything
-that is masked is masked here.
+and values of the whole row to `segmented_attention`, which attends from each segment to its ancestors and itself:
+segments of about the same size in one product or, on GPUs, the whole row through FlexAttention. transformers builds no
+mask for a name it does not know, so everything that is masked is masked here.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface
+from transformers.integrations.flex_attention import flex_attention_forward
 
 from raylign.errors import ModelError
 from raylign.train.attention_plan import AttentionPlan, Group, gather
 from raylign.train.attention_products import grouped_products
+from raylign.train.ulysses import Slices
 
 SEGMENTED = "raylign_segmented"
 _PRODUCTS_ON = ("cpu",)
@@ -31,6 +35,7 @@ def segmented_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     plan: AttentionPlan | None = None,
+    slices: Slices | None = None,
     **other: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of each segment over its ancestors and its own past, without dropout.
@@ -38,6 +43,7 @@ def segmented_attention(
     Args:
         query: [1, heads, T, head_dim]; key and value may have fewer heads (grouped-query attention).
         plan: what `plan_attention` made of the row's segments, which cover its T tokens; needed.
+        slices: set where this worker has a slice of the row alone.
 
     Returns:
         The attended values, [1, T, heads, head_dim], and no weights.
@@ -49,13 +55,55 @@ def segmented_attention(
         if other.get(name) is not None:
             raise ModelError(f"the model's attention uses {name}, which prompt sharing does not compute")
     assert plan is not None
-    query_THD, key_TKD, value_TKD = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    rows = tuple(tensor.transpose(1, 2) for tensor in (query, key, value))
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    by_products = [group for group in plan.groups if group.small and query.device.type in _PRODUCTS_ON]
+    attend = partial(_attend, plan=plan, scale=scale, module=module)
+    return (attend(*rows) if slices is None else slices.attention(attend)(*rows, batch_dim_idx=0)), None
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    plan: AttentionPlan,
+    scale: float,
+    module: torch.nn.Module,
+) -> torch.Tensor:
+    """A whole row, [1, T, heads, head_dim]; behind what the plan covers it may be filled up, and gives zeros there."""
+    filled = query.shape[1]
+    query_THD, key_TKD, value_TKD = (tensor[0, : plan.tokens] for tensor in (query, key, value))
+    if plan.blocks is None:
+        attended_THD = _attend_groups(query_THD, key_TKD, value_TKD, plan, scale)
+    else:
+        attended_THD = _attend_blocks(query_THD, key_TKD, value_TKD, plan.blocks, scale, module)
+    return F.pad(attended_THD, (0, 0, 0, 0, 0, filled - plan.tokens))[None]
+
+
+def _attend_groups(
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, plan: AttentionPlan, scale: float
+) -> torch.Tensor:
+    """All groups, [T, heads, head_dim]."""
+    by_products = [group for group in plan.groups if group.small and query_THD.device.type in _PRODUCTS_ON]
     outputs = [_attend_fused(query_THD, key_TKD, value_TKD, scale, group) for group in plan.groups[len(by_products) :]]
     if by_products:
         outputs.insert(0, grouped_products(query_THD, key_TKD, value_TKD, scale, by_products))
-    return torch.cat(outputs).index_select(0, plan.place_T)[None], None
+    return torch.cat(outputs).index_select(0, plan.place_T)
+
+
+def _attend_blocks(
+    query_THD: torch.Tensor,
+    key_TKD: torch.Tensor,
+    value_TKD: torch.Tensor,
+    blocks: BlockMask,
+    scale: float,
+    module: torch.nn.Module,
+) -> torch.Tensor:
+    """The row as it lies through FlexAttention, which transformers compiles once: [T, heads, head_dim]."""
+    device = query_THD.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query_THD.dtype
+    rows = (tensor.to(dtype).transpose(0, 1)[None] for tensor in (query_THD, key_TKD, value_TKD))
+    attended: torch.Tensor = flex_attention_forward(module, *rows, blocks, scaling=scale)[0]
+    return attended[0]
 
 
 def _attend_fused(

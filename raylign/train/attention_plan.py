@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn.attention.flex_attention import BlockMask
 
+from raylign.train.attention_blocks import block_mask
 from raylign.train.packing import Segment
 
 SMALL_SCORES = 2**17
 """Scores a head, queries times keys, up to which plain products are faster than SDPA on CPU."""
 MOST_PADDING = 1.3
 """Scores of a group, padded, over those of its segments: what fewer and larger products are worth."""
+LARGEST_BIAS = 2**27
+"""Scores a head of which there may be a bias, a quarter of a GiB in bf16. A larger segment's ancestors take part as
+queries whose values nobody wants: it is then a plain causal product, which needs none."""
 
 
 @dataclass(frozen=True)
@@ -27,31 +32,41 @@ class Group:
     """Their indices."""
     bias_GLS: torch.Tensor | None
     """−∞ where a query must not see a key, 0 elsewhere; adding it is several times faster than filling by a mask. None
-    for a large segment without ancestors: SDPA's own causal mask fits, and one of 32K tokens would take gigabytes."""
+    where queries and keys are the same tokens, one after another: SDPA's own causal mask fits."""
     small: bool
     """Whether its scores are few enough for plain products on CPU."""
 
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """How a row's segments are attended: those that plain products take first."""
+    """How a row's segments are attended: in groups, those that plain products take first, or in blocks of the row."""
 
+    tokens: int
+    """Of the row, T."""
     groups: tuple[Group, ...]
     place_T: torch.Tensor
     """Where the groups' outputs, one after another, hold each token of the row."""
+    blocks: BlockMask | None = None
+    """For FlexAttention, which takes the row as it lies; there are no groups then."""
 
 
-def plan_attention(segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> AttentionPlan:
+def plan_attention(
+    segments: Sequence[Segment], device: torch.device, dtype: torch.dtype, flex: bool = False
+) -> AttentionPlan:
     """Put segments of about the same size into groups; made once a batch, for all layers.
 
     Args:
         dtype: the type that scores will have.
+        flex: plan for FlexAttention.
     """
+    tokens = sum(segment.length for segment in segments)
+    if flex:
+        return AttentionPlan(tokens, (), torch.arange(tokens, device=device), block_mask(segments, device))
     seen = [segment.length + sum(segments[at].length for at in segment.ancestors) for segment in segments]
     groups = [_group(segments, members, seen, device, dtype) for members in _similar(segments, seen)]
     groups.sort(key=lambda group: not group.small)
     place_T = torch.cat([group.token_M for group in groups]).argsort()
-    return AttentionPlan(tuple(groups), place_T)
+    return AttentionPlan(tokens, tuple(groups), place_T)
 
 
 def _similar(segments: Sequence[Segment], seen: Sequence[int]) -> list[list[int]]:
@@ -77,13 +92,15 @@ def _group(
 ) -> Group:
     longest, most = max(segments[at].length for at in members), max(seen[at] for at in members)
     small = longest * most <= SMALL_SCORES
+    if longest * most > LARGEST_BIAS:
+        return _causal_group(segments, members[0], device)
     query_GL = torch.zeros(len(members), longest, dtype=torch.long)
     key_GS = torch.zeros(len(members), most, dtype=torch.long)
     kept_GL = torch.zeros(len(members), longest, dtype=torch.bool)
     for row, at in enumerate(members):
         own = _tokens(segments[at])
         query_GL[row, : len(own)] = own
-        key_GS[row, : seen[at]] = torch.cat([*(_tokens(segments[above]) for above in segments[at].ancestors), own])
+        key_GS[row, : seen[at]] = _path(segments, at)
         kept_GL[row, : len(own)] = True
     kept_M = kept_GL.flatten().nonzero().squeeze(1)
     token_M = query_GL.flatten()[kept_M]
@@ -96,6 +113,19 @@ def _group(
     return Group(
         query_GL.to(device), key_GS.to(device), kept_M.to(device), token_M.to(device), bias_GLS=bias_GLS, small=small
     )
+
+
+def _causal_group(segments: Sequence[Segment], at: int, device: torch.device) -> Group:
+    """One segment with its ancestors as queries too, of whose values only its own are taken."""
+    path = _path(segments, at)
+    kept_M = torch.arange(len(path) - segments[at].length, len(path), device=device)
+    row = path.to(device)
+    return Group(row[None], row[None], kept_M, row[kept_M], bias_GLS=None, small=False)
+
+
+def _path(segments: Sequence[Segment], at: int) -> torch.Tensor:
+    """Indices of a segment's ancestors' tokens and its own, as they follow each other in the sequence."""
+    return torch.cat([_tokens(segments[place]) for place in (*segments[at].ancestors, at)])
 
 
 def _tokens(segment: Segment) -> torch.Tensor:

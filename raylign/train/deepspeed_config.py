@@ -53,4 +53,5 @@ def accumulation_steps(train: TrainConfig, workers: int) -> int:
     The global batch is `train.batch_size` whatever the number of workers: where it does not divide among them, some
     micro-batches are short (`raylign.train.order.share`).
     """
-    return math.ceil(train.batch_size / (workers * train.micro_batch_size))
+    rows = workers // train.sequence_parallel
+    return math.ceil(train.batch_size / (rows * train.micro_batch_size))

@@ -21,6 +21,7 @@ from raylign.train.random_state import random_state, set_random_state
 from raylign.train.reference import AnswerLogps
 from raylign.train.threads import threads_per_worker
 from raylign.train.tokens import TokenPair
+from raylign.train.ulysses import Slices, check_sliceable
 
 
 class Engine:
@@ -36,9 +37,14 @@ class Engine:
         deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo")
         torch.manual_seed(config.seed)
         self.rank, self.workers = dist.get_rank(), dist.get_world_size()
+        self.sequence_parallel = config.train.sequence_parallel
         self.micro_batches = accumulation_steps(config.train, self.workers)
-        policy = Policy(load_model(model, config), config.train.kept_logits_mb, config.train.zero_stage < 3)
+        train = config.train
+        policy = Policy(load_model(model, config), train.kept_logits_mb, train.zero_stage < 3, train.attention)
         self.reason_padded = why_not_shared(policy.model)
+        if self.sequence_parallel > 1:
+            check_sliceable(policy.model.config, self.sequence_parallel, self.reason_padded)
+            policy.slices = Slices(self.sequence_parallel)
         self.size = model_size(policy.model)  # before ZeRO-3 takes the weights apart
         self.engine, *_ = deepspeed.initialize(
             model=policy,
@@ -54,6 +60,16 @@ class Engine:
         # Ray sets OMP_NUM_THREADS from logical CPUs, which are places for actors and not cores.
         cores = psutil.cpu_count(logical=False) or 1
         torch.set_num_threads(threads_per_worker(cores, len(os.sched_getaffinity(0)), local_workers))
+
+    @property
+    def row_workers(self) -> int:
+        """How many rows are worked on at once: the workers, or groups of them that share a row's slices."""
+        return self.workers // self.sequence_parallel
+
+    @property
+    def row_rank(self) -> int:
+        """Which of these is this worker's, from 0."""
+        return self.rank // self.sequence_parallel
 
     @property
     def layout(self) -> str:
@@ -90,14 +106,14 @@ class Engine:
         batches = [pairs[start : start + size] for start in range(0, len(pairs), size)]
         found: dict[str, AnswerLogps] = {}
         self.engine.eval()  # an adapter may have dropout
-        for first in range(0, len(batches), self.workers):
-            at = first + self.rank
+        for first in range(0, len(batches), self.row_workers):
+            at = first + self.row_rank
             mine = batches[at] if at < len(batches) else pairs[:1]
             with torch.no_grad():
                 chosen_B, rejected_B = self.engine(self.batch(mine))
             scores = zip(chosen_B.tolist(), rejected_B.tolist(), strict=True)
             found.update(zip([pair.id for pair in mine], scores, strict=True))
-            progress(min((first + self.workers) * size, len(pairs)))
+            progress(min((first + self.row_workers) * size, len(pairs)))
         self.engine.train()
         merged: dict[str, AnswerLogps] = {}
         for part in self.gather(found):

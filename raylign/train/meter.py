@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Load:
     """What one worker did in one step."""
 
-    tokens: int
+    tokens: float
     """Tokens computed, padding not counted."""
     flops: float
     """Model FLOPs of its forward and backward passes."""
@@ -21,7 +21,7 @@ class Meter:
     """Sums over the steps of a run, over restarts too."""
 
     pairs: int = 0
-    tokens: int = 0
+    tokens: float = 0
     flops: float = 0.0
     seconds: float = 0.0
     busiest_tokens: float = 0.0

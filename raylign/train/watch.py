@@ -54,7 +54,8 @@ class Watch:
             TrainingError: names the file with the pairs.
         """
         flops = training_flops(self.engine.size, self.work)
-        load = Load(self.work.tokens, flops, peak_bytes(self.engine.engine.device))
+        slices = self.engine.sequence_parallel  # those of one row count all of it, each
+        load = Load(self.work.tokens / slices, flops / slices, peak_bytes(self.engine.engine.device))
         self.meter.add(len(losses), self.engine.gather(load), seconds)
         self._refuse(self.guard.look_at_gradient(step, self.engine.gradient_norm, losses))
 

@@ -146,7 +146,7 @@ class _Training:
         self.engine.set_learning_rate(rate)
         baseline = self.baseline(batch)
         self.watch.begin()
-        parts = share(batch, self.costs, self.engine.rank, self.engine.workers, self.engine.micro_batches)
+        parts = share(batch, self.costs, self.engine.row_rank, self.engine.row_workers, self.engine.micro_batches)
         rows: dict[str, dict[str, float]] = {}
         for number, part in enumerate(parts, start=1):
             rows.update(self.micro_step([self.pairs[index] for index in part], len(batch), baseline))

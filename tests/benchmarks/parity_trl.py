@@ -217,7 +217,10 @@ def forms(bench: Bench) -> Part:
         found = bench.gradient(ours, objective="apo_zero", batches=split)
         figures += against(plain, found, f"{layout}, logits {logits}, {parts} × {PAIRS // parts} pairs")
     ours.close()
-    return figures + against(plain, two_ranks(bench, pairs), "DeepSpeed engine on 2 ranks"), {}
+    figures += against(plain, ranks(bench, pairs, 2), "DeepSpeed engine on 2 ranks")
+    heads = LlamaConfig.from_pretrained(bench.policy).num_key_value_heads
+    sliced = ranks(bench, pairs, heads, slices=heads)
+    return figures + against(plain, sliced, f"DeepSpeed engine on {heads} ranks that share every row"), {}
 
 
 def against(plain: tuple[float, Gradient], found: tuple[float, Gradient], name: str) -> list[Figure]:
@@ -228,21 +231,22 @@ def against(plain: tuple[float, Gradient], found: tuple[float, Gradient], name: 
     ]
 
 
-def two_ranks(bench: Bench, pairs: Sequence[TokenPair]) -> tuple[float, Gradient]:
-    """The global batch dealt to two ranks of the engine."""
+def ranks(bench: Bench, pairs: Sequence[TokenPair], count: int, slices: int = 1) -> tuple[float, Gradient]:
+    """The global batch dealt to ranks of the engine, so many of which share each row."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     out = bench.folder / "ranks.safetensors"
     sides = [
         Side("raylign_rank.py", {
-            "model": bench.policy, "reference": bench.reference, "objective": "apo_zero", "beta": BETA, "ranks": 2,
+            "model": bench.policy, "reference": bench.reference, "objective": "apo_zero", "beta": BETA, "ranks": count,
+            "slices": slices,
             "rows": as_rows(pairs), "out": str(out),
             "environment": {
-                "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+                "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
             },
         })
-        for rank in range(2)
+        for rank in range(count)
     ]  # fmt: skip
     for made in sides:
         made.tell("gradient")

@@ -31,7 +31,8 @@ def main() -> None:
     config.train.dtype, config.train.workers = "fp32", request["ranks"]
     pairs = from_rows(request["rows"])
     config.train.batch_size = len(pairs)
-    config.train.micro_batch_size = len(pairs) // request["ranks"]
+    config.train.sequence_parallel = request["slices"]
+    config.train.micro_batch_size = len(pairs) * request["slices"] // request["ranks"]
     config.train.beta, config.train.objective = request["beta"], request["objective"]
     with torch.no_grad():
         scores = zip(*Policy(load_model(request["reference"], config))(pack(pairs, shared=True)), strict=True)
@@ -40,11 +41,11 @@ def main() -> None:
     }
     engine = Engine(request["model"], config, request["ranks"])
     costs = pair_costs(pairs, engine.size, shared=True)
-    mine = [pairs[at] for at in share(range(len(pairs)), costs, engine.rank, engine.workers, 1)[0]]
+    mine = [pairs[at] for at in share(range(len(pairs)), costs, engine.row_rank, engine.row_workers, 1)[0]]
     logps = PairLogps.of(mine, *engine.engine(engine.batch(mine)), reference)
     loss = Objective.of(config.train).losses(logps)["loss"].sum() / len(pairs)
     engine.engine.backward(loss * engine.workers, scale_wrt_gas=False)
-    total = sum(engine.gather(float(loss.detach())))
+    total = sum(engine.gather(float(loss.detach()))) / request["slices"]
     found = _gradient(engine)
     if engine.rank == 0:
         save_file(found, Path(request["out"]))

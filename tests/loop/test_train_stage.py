@@ -75,6 +75,22 @@ def test_two_workers_that_shard_everything_take_the_same_steps(
     assert (tmp_path / "checkpoint" / "model.safetensors").exists()
 
 
+def test_two_workers_that_share_every_row_train_as_one_worker_does(
+    one_worker: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """DeepSpeed Ulysses, with activations made again in the backward pass: the same numbers, tokens counted once."""
+    shared = ["train.workers=2", "train.sequence_parallel=2", "train.activation_checkpointing=true", "train.epochs=2"]
+    figures = train(tmp_path, tiny_model, *shared)
+    expected, found = steps(one_worker), steps(tmp_path)
+    assert sorted(found) == list(range(1, 7))
+    for step in found:
+        line = expected[step]
+        for name in ("loss", "gradient_norm", "logps/chosen", "logps/rejected"):
+            assert found[step][name] == pytest.approx(line[name], rel=1e-4), (step, name)
+    assert figures["reference"] == "computed"
+    assert figures["token_imbalance"] == 1.0
+
+
 def test_a_wrong_reference_cache_is_refused_at_the_first_step(
     one_worker: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

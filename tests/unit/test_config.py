@@ -108,6 +108,9 @@ def test_a_mistake_names_the_key_and_the_cure(override: str, named: str) -> None
         ),
         (["pairs.source=judge", "sample.samples=2", "revise.reply_format=json_schema"], "set revise.reply_format=text"),
         (["train.workers=2", "train.micro_batch_size=4", "train.workers_max=1"], "train.workers_max is 1 with"),
+        (["train.attention=flex"], "train.attention is flex while train.gpus_per_worker is 0"),
+        (["train.workers=3", "train.sequence_parallel=2"], "train.sequence_parallel is 2 with train.workers 3"),
+        (["train.workers=2", "train.sequence_parallel=2", "train.workers_max=4"], "train.workers_max 4"),
     ],
 )
 def test_values_that_do_not_go_together_are_named_together(overrides: list[str], named: str) -> None:

@@ -70,16 +70,22 @@ def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(
-    "changed",
-    [(), (attention, "_PRODUCTS_ON", ()), (attention_plan, "SMALL_SCORES", 0)],
-    ids=["cpu", "gpu", "long"],
+    "changes",
+    [
+        [],
+        [(attention, "_PRODUCTS_ON", ())],
+        [(attention_plan, "SMALL_SCORES", 0)],
+        [(attention_plan, "SMALL_SCORES", 0), (attention_plan, "LARGEST_BIAS", 0)],
+    ],
+    ids=["cpu", "gpu", "long", "longest"],
 )
 def test_log_probabilities_and_gradients_equal_plain_forward_passes(
-    shared: bool, changed: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    shared: bool, changes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever way attention is computed: as on a CPU, as on a GPU, and as for segments too long for groups."""
-    if changed:
-        monkeypatch.setattr(*changed)
+    """Whichever way attention is computed: as on a CPU, as on a GPU, as for segments too long for groups, and as for
+    those too long for a mask."""
+    for change in changes:
+        monkeypatch.setattr(*change)
     plain, pairs = tiny_llama(), random_pairs()
     expected_chosen = torch.stack([logps_one_by_one(plain, pair, pair.chosen_ids) for pair in pairs])
     expected_rejected = torch.stack([logps_one_by_one(plain, pair, pair.rejected_ids) for pair in pairs])
@@ -96,6 +102,18 @@ def test_log_probabilities_and_gradients_equal_plain_forward_passes(
     torch.testing.assert_close(rejected_B, expected_rejected, rtol=1e-5, atol=1e-5)
     found = gradients(policy, (weights * (chosen_B - 0.5 * rejected_B)).sum())
     assert (found - expected).norm() / expected.norm() < 1e-5
+
+
+@pytest.mark.parametrize("pairs", [random_pairs(), random_pairs(7)[:1]], ids=["five", "one"])
+def test_flex_attention_sees_what_the_groups_see(pairs: list[TokenPair]) -> None:
+    """Its mask, that is: on CPU it has no backward pass."""
+    model = tiny_llama()
+    model.set_attn_implementation(SEGMENTED)
+    batch = pack(pairs, shared=True)
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        found, expected = (Policy(model, attention=kind)(batch) for kind in ("flex", "sdpa"))
+    for values, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(values, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_any_split_into_micro_batches_gives_the_same_gradient() -> None:
