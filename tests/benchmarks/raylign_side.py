@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from layouts import LAYOUTS, LOGITS, lay_out, model_flops, whole_head_logps
+from layouts import LAYOUTS, LOGITS, lay_out, model_flops, plain_logps, whole_head_logps
 from peers import TYPES, answer, from_rows, listen
 from safetensors.torch import save_file
 
@@ -161,8 +161,7 @@ class BareStep:
 
 def _logits_everywhere(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     logits_RTV = model(input_ids=batch.token_ids_RT, attention_mask=batch.padding_RT, use_cache=False).logits
-    logps_NV = torch.log_softmax(logits_RTV.float(), dim=-1).flatten(0, 1).index_select(0, batch.read_N)
-    logps_N = logps_NV.gather(1, batch.target_N[:, None]).squeeze(1)
+    logps_N = plain_logps(logits_RTV.flatten(0, 1).index_select(0, batch.read_N), batch.target_N)
     logps_A = torch.zeros(2 * batch.pairs).index_add(0, batch.answer_N, logps_N)
     return logps_A[0::2], logps_A[1::2]
 
