@@ -117,7 +117,7 @@ class Asker:
             if delay is None:
                 if call.outcome.reason in TRANSIENT:
                     cause = explain_gone(self.reach.base_url, call.outcome.reason, call.outcome.detail)
-                    await self.desk.give_up(str(cause))
+                    self.desk.give_up(str(cause))
                 break
             await asyncio.sleep(delay)
         return replace(call, attempts=sent)

@@ -43,21 +43,19 @@ class LimiterActor:
             limits, time.monotonic(), self.in_ledger, fresh=not restarted, next_lease=random.getrandbits(40) << 20
         )
 
-    async def exchange(self, settlements: Sequence[Settlement], asks: list[Ask]) -> Grant:
-        """Settle leases, and ask for new ones."""
+    async def exchange(self, settlements: Sequence[Settlement], asks: list[Ask], given_up: Sequence[str] = ()) -> Grant:
+        """Settle leases, count drafts that were given up, each by its cause, and ask for new leases."""
         now = time.monotonic()
         for settlement in settlements:
             self.limiter.settle(settlement, now)
+        for cause in given_up:
+            self.limiter.give_up(cause)
         grant = self.limiter.lease(asks, now)
         self._keep_ledger()
         if now - self.published_at >= _PUBLISH_SECONDS:
             self.published_at = now
             self.metrics.publish(self.limiter.report())
         return grant
-
-    async def give_up(self, cause: str) -> None:
-        """A draft got no reply after all its tries."""
-        self.limiter.give_up(cause)
 
     async def stop(self, cause: str) -> None:
         """Let nobody send any more."""
@@ -105,6 +103,7 @@ class LeaseDesk:
         self.limiter = limiter
         self.waiting: deque[tuple[Ask, asyncio.Future[int]]] = deque()
         self.settlements: list[Settlement] = []
+        self.given_up: list[str] = []
         self.given = self.told = 0
         """Settlements that were handed in here, and those of them that the limiter has."""
         self.watching: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -151,9 +150,13 @@ class LeaseDesk:
         self.stopped = self.stopped or cause
         await self.limiter.stop.remote(cause)
 
-    async def give_up(self, cause: str) -> None:
-        """A draft got no reply after all its tries."""
-        await self.limiter.give_up.remote(cause)
+    def give_up(self, cause: str) -> None:
+        """Say that a draft got no reply after all its tries.
+
+        It travels with the settlement of the last try, ahead of whoever wants the place that became free: nobody is
+        sent to an endpoint that is known to be gone.
+        """
+        self.given_up.append(cause)
 
     def _start(self) -> None:
         if self.task is None or self.task.done():
@@ -173,8 +176,9 @@ class LeaseDesk:
     async def _exchange(self) -> float:
         """One message; returns how long to wait before the next one."""
         settlements, self.settlements = self.settlements, []
+        given_up, self.given_up = self.given_up, []
         asks = [ask for ask, _ in islice(self.waiting, ASKS_AT_ONCE)]
-        grant: Grant = await self.limiter.exchange.remote(settlements, asks)
+        grant: Grant = await self.limiter.exchange.remote(settlements, asks, given_up)
         self.told += len(settlements)
         self._say_told(self.told)
         for lease in grant.leases:
