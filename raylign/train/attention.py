@@ -18,6 +18,7 @@ from transformers.integrations.flex_attention import flex_attention_forward
 from raylign.errors import ModelError
 from raylign.train.attention_plan import AttentionPlan, Group, gather
 from raylign.train.attention_products import grouped_products
+from raylign.train.precision import product_type
 from raylign.train.ulysses import Slices
 
 SEGMENTED = "raylign_segmented"
@@ -99,8 +100,7 @@ def _attend_blocks(
     module: torch.nn.Module,
 ) -> torch.Tensor:
     """The row as it lies through FlexAttention, which transformers compiles once: [T, heads, head_dim]."""
-    device = query_THD.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query_THD.dtype
+    dtype = product_type(query_THD)
     rows = (tensor.to(dtype).transpose(0, 1)[None] for tensor in (query_THD, key_TKD, value_TKD))
     attended: torch.Tensor = flex_attention_forward(module, *rows, blocks, scaling=scale)[0]
     return attended[0]

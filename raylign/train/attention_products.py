@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from raylign.train.attention_plan import Group, gather
+from raylign.train.precision import product_type
 
 
 def grouped_products(
@@ -40,7 +41,7 @@ class _Products(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.types = [tensor.dtype for tensor in (query_THD, key_TKD, value_TKD)]
         ctx.groups, ctx.scale = groups, scale
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query_THD.dtype
+        dtype = product_type(query_THD)
         row = (query_THD * scale).to(dtype), key_TKD.to(dtype), value_TKD.to(dtype)
         ctx.save_for_backward(*row)
         with torch.autocast("cpu", enabled=False):  # it would take the fp32 operands for bf16 ones

@@ -17,6 +17,7 @@ from torch import nn
 
 from raylign.errors import ModelError
 from raylign.train.logprobs import Projection, matrix_logps, token_logps
+from raylign.train.precision import product_type
 
 
 def anchor_head(model: Any) -> None:
@@ -69,9 +70,8 @@ def head_logps(
     head = model.get_output_embeddings()
     if not whole or not _is_anchored(head) or _behind(model) != (1.0, None):
         return token_logps(hidden_ND, target_N, projection(model), kept_tokens=kept_tokens)
-    device = hidden_ND.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_ND.dtype
-    with torch.autocast(device, enabled=False):
+    dtype = product_type(hidden_ND)
+    with torch.autocast(hidden_ND.device.type, enabled=False):
         return matrix_logps(hidden_ND.to(dtype), head.weight.to(dtype), target_N, kept_tokens=kept_tokens)
 
 

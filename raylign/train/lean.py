@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from raylign.train.precision import product_type
 from raylign.train.remaking import can_remake
 
 
@@ -91,9 +92,7 @@ class _RmsNorm(torch.autograd.Function):
     def forward(ctx: Any, hidden_D: torch.Tensor, weight_D: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """The normed hidden states [..., D]."""
         ctx.save_for_backward(hidden_D, weight_D, scale)
-        kind = hidden_D.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_D.dtype
-        return _normed(hidden_D, weight_D, scale, dtype)
+        return _normed(hidden_D, weight_D, scale, product_type(hidden_D))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
