@@ -22,6 +22,7 @@ from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
 from raylign.tokenizer import load_tokenizer
 from raylign.train.allocator import allocator_environment
+from raylign.train.helpers import Helpers
 from raylign.train.job import CHECKPOINTS, Job
 from raylign.train.tokens import encode_pairs
 
@@ -125,6 +126,7 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
 def _fit(job: Job, folder: RunFolder, progress: StageProgress) -> dict[str, Any]:
     """Run the trainer in a thread of its own while this one shows progress and hears Ctrl-C."""
     outcome: dict[str, Any] = {}
+    helpers, phase = Helpers(), ""
 
     def target() -> None:
         try:
@@ -139,6 +141,9 @@ def _fit(job: Job, folder: RunFolder, progress: StageProgress) -> dict[str, Any]
         if found := folder.read_json("train/progress.json"):
             words = found["note"] if found["phase"] == "steps" else found["phase"]
             progress.update(found["done"], found["total"], words)
+            if found["phase"] != phase:  # seldom enough, and after what was started for it
+                phase = found["phase"]
+                helpers.put_last()
     if error := outcome.get("error"):
         raise _explain(error, job) from error
     figures: dict[str, Any] = outcome["figures"]
