@@ -21,7 +21,7 @@ from raylign.train.random_state import random_state, set_random_state
 from raylign.train.reference import AnswerLogps
 from raylign.train.threads import threads_per_worker
 from raylign.train.tokens import TokenPair
-from raylign.train.ulysses import Slices, check_sliceable
+from raylign.train.ulysses import Slices, check_row
 
 
 class Engine:
@@ -43,7 +43,7 @@ class Engine:
         policy = Policy(load_model(model, config), train.kept_logits_mb, train.zero_stage < 3, train.attention)
         self.reason_padded = why_not_shared(policy.model)
         if self.sequence_parallel > 1:
-            check_sliceable(policy.model.config, self.sequence_parallel, self.reason_padded)
+            check_row(self.reason_padded, self.sequence_parallel)
             policy.slices = Slices(self.sequence_parallel)
         self.size = model_size(policy.model)  # before ZeRO-3 takes the weights apart
         self.engine, *_ = deepspeed.initialize(

@@ -53,11 +53,11 @@ def read_model(model: str, config: LoopConfig, quantization: Any = None) -> Any:
         ModelError: the folder cannot be loaded, or a package that quantises is missing.
     """
     further = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": 0}}
+    settings = read_settings(model, config.trust_remote_code)
+    for name in list(vars(settings)):
+        if name.endswith(("dropout", "pdrop")) and isinstance(getattr(settings, name), float):
+            setattr(settings, name, 0.0)
     try:
-        settings = AutoConfig.from_pretrained(model, trust_remote_code=config.trust_remote_code)
-        for name in list(vars(settings)):
-            if name.endswith(("dropout", "pdrop")) and isinstance(getattr(settings, name), float):
-                setattr(settings, name, 0.0)
         return AutoModelForCausalLM.from_pretrained(
             model,
             config=settings,
@@ -67,7 +67,7 @@ def read_model(model: str, config: LoopConfig, quantization: Any = None) -> Any:
             **further,
         )
     except (OSError, ValueError) as error:
-        raise ModelError(f"model {model} cannot be loaded: {_first_line(error)}", "check the model folder") from error
+        raise _unreadable(model, error) from error
     except ImportError as error:
         raise ModelError(
             f"train.lora.quantization is {config.train.lora.quantization!r}: {_first_line(error)}",
@@ -118,22 +118,30 @@ def _is_hybrid(model: Any) -> bool:
     return bool(stateful) or any(isinstance(module, torch.nn.Conv1d) for module in model.modules())
 
 
-def context_length(model: str, trust_remote_code: bool) -> int | None:
-    """Most tokens the model was made for, or None where its configuration does not say.
+def read_settings(model: str, trust_remote_code: bool) -> Any:
+    """The model's configuration, without its weights.
 
     Raises:
-        ModelError: the configuration cannot be read.
+        ModelError: it cannot be read.
     """
     try:
-        settings = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise ModelError(f"model {model} cannot be loaded: {_first_line(error)}", "check the model folder") from error
+        raise _unreadable(model, error) from error
+
+
+def context_length(settings: Any) -> int | None:
+    """Most tokens that a model of this configuration was made for, or None where it does not say."""
     return getattr(settings.get_text_config(), "max_position_embeddings", None)
 
 
 def weights_folder(model: str) -> Path:
     """The local folder of a model folder or of a hub id that was loaded before."""
     return Path(model) if Path(model).is_dir() else Path(str(cached_file(model, "config.json"))).parent
+
+
+def _unreadable(model: str, error: Exception) -> ModelError:
+    return ModelError(f"model {model} cannot be loaded: {_first_line(error)}", "check the model folder")
 
 
 def _first_line(error: Exception) -> str:

@@ -87,8 +87,9 @@ def _settle_products(job: Job, folder: RunFolder) -> Job:
 
 
 def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
-    """Write the pairs of both splits as token ids; returns how many were dropped, by reason, and truncated."""
-    from raylign.train.model_loading import context_length
+    """Look at the model, and write both splits as token ids; returns how many pairs were dropped, and truncated."""
+    from raylign.train.model_loading import context_length, read_settings
+    from raylign.train.ulysses import check_heads
 
     train, trusted = job.config.train, job.config.trust_remote_code
     pairs_folder = job.pairs
@@ -97,7 +98,9 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
             f"no pairs in {pairs_folder / 'train'}",
             "run `raylign pairs` on this run folder first, or set train.pairs to a folder of pairs",
         )
-    longest = min(train.max_length, context_length(model, trusted) or train.max_length)
+    settings = read_settings(model, trusted)
+    check_heads(settings, train.sequence_parallel)
+    longest = min(train.max_length, context_length(settings) or train.max_length)
     tokenizer = load_tokenizer(model, trusted)
     needed = answers_needed(parse_objective(train.objective))
     dropped: Counter[str] = Counter()

@@ -82,23 +82,25 @@ def slice_of(batch: Batch, place: int, count: int) -> Batch:
     )
 
 
-def check_sliceable(settings: Any, count: int, reason_padded: str | None) -> None:
-    """Refuse a model that rows cannot be sliced for.
+def check_row(reason_padded: str | None, count: int) -> None:
+    """Raise a ModelError where answers of this model are padded, for the reason given: there is no row to slice."""
+    if reason_padded:
+        raise ModelError(
+            f"train.sequence_parallel is {count}, and the model cannot share a row: {reason_padded}",
+            "set train.sequence_parallel=1",
+        )
 
-    Args:
-        settings: the model's configuration.
-        reason_padded: why its answers are padded and not laid in one row, if they are.
+
+def check_heads(settings: Any, count: int) -> None:
+    """Refuse a model, by its configuration, whose heads cannot be dealt to `count` workers.
 
     Raises:
-        ModelError: its attention cannot be cut, or its heads cannot be dealt to so many workers.
+        ModelError: it has too few of them, or they do not come out even.
     """
-    named = f"train.sequence_parallel is {count}"
-    if reason_padded:
-        raise ModelError(f"{named}, and the model cannot share a row: {reason_padded}", "set train.sequence_parallel=1")
     text = settings.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    heads = getattr(text, "num_key_value_heads", None) or getattr(text, "num_attention_heads", 0)
     if heads % count:
         raise ModelError(
-            f"{named}, and the model's attention has {heads} key-value heads",
+            f"train.sequence_parallel is {count}, and the model's attention has {heads} key-value heads",
             "it must divide them: each worker takes as many of them",
         )

@@ -11,7 +11,7 @@ import ray
 import torch
 from training_run import BASE, metrics, prepare, starts, steps, train
 
-from raylign.errors import InputError, TrainingError
+from raylign.errors import InputError, ModelError, TrainingError
 from raylign.run_folder import RunFolder
 from raylign.screen import Screen
 from raylign.sweep.grid import grid
@@ -165,7 +165,7 @@ def test_single_answers_are_trained_on_against_a_baseline_of_the_global_batch(
     assert len(list((tmp_path / "pairs").glob("reference-*.parquet"))) == 2
 
 
-def test_pairs_that_are_missing_or_useless_are_one_clear_error(
+def test_what_cannot_be_trained_is_one_clear_error_before_workers_start(
     ray_cluster: None, tiny_model: Path, tmp_path: Path
 ) -> None:
     config, folder = prepare(tmp_path, tiny_model, f"train.pairs={tmp_path / 'nowhere'}")
@@ -174,5 +174,9 @@ def test_pairs_that_are_missing_or_useless_are_one_clear_error(
     folder.close()
     config, folder = prepare(tmp_path / "short", tiny_model, "train.max_length=12")
     with pytest.raises(InputError, match="too_long 10"):
+        run(config, folder, Screen())
+    folder.close()
+    config, folder = prepare(tmp_path / "heads", tiny_model, "train.workers=4", "train.sequence_parallel=4")
+    with pytest.raises(ModelError, match=r"sequence_parallel is 4, and the model's attention has 2 key-value heads"):
         run(config, folder, Screen())
     folder.close()

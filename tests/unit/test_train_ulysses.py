@@ -7,7 +7,7 @@ from transformers import LlamaConfig
 from raylign.errors import ModelError
 from raylign.train.packing import pack
 from raylign.train.tokens import TokenPair
-from raylign.train.ulysses import check_sliceable, slice_of
+from raylign.train.ulysses import check_heads, check_row, slice_of
 
 PAIRS = [
     TokenPair("a", (1, 2, 3, 4, 5), (6, 7, 8), (6, 9, 10, 11, 12, 13)),
@@ -38,8 +38,9 @@ def test_slices_hold_every_token_and_every_completion_token_once(count: int) -> 
 
 def test_models_whose_rows_cannot_be_sliced_are_refused() -> None:
     settings = LlamaConfig(num_attention_heads=8, num_key_value_heads=4)
-    check_sliceable(settings, 4, None)
+    check_heads(settings, 4)
+    check_row(None, 4)
     with pytest.raises(ModelError, match=r"sequence_parallel is 3, and the model's attention has 4 key-value heads"):
-        check_sliceable(settings, 3, None)
+        check_heads(settings, 3)
     with pytest.raises(ModelError, match="cannot share a row: sliding window"):
-        check_sliceable(settings, 2, "sliding window")
+        check_row("sliding window", 2)
