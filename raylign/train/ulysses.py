@@ -98,7 +98,7 @@ def check_heads(settings: Any, count: int) -> None:
         ModelError: it has too few of them, or they do not come out even.
     """
     text = settings.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or getattr(text, "num_attention_heads", 0)
+    heads = getattr(text, "num_key_value_heads", None) or getattr(text, "num_attention_heads", None) or 0
     if heads % count:
         raise ModelError(
             f"train.sequence_parallel is {count}, and the model's attention has {heads} key-value heads",

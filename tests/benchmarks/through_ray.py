@@ -1,61 +1,127 @@
-"""What Ray Train and DeepSpeed's engine cost: the training stage itself beside the bare step, on the same pairs.
+"""What Ray Train and DeepSpeed's engine cost: the steps of `raylign train` beside the bare step, on the same pairs.
 
 And what of it Ray's other processes cost: steps during most of which all but the training worker stand still.
 """
 
 import json
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import psutil
 from ablation import BATCH
-from bench import Part, at_least, local_ray
+from bench import ROOT, Part, at_least
 from peers import TYPES, as_rows, side, tokenise
 
 from raylign.config import LoopConfig
 from raylign.parts import PartWriter
 from raylign.records import Pair
-from raylign.run_folder import RunFolder
-from raylign.screen import Screen
 from raylign.train.order import Plan
 from raylign.train.tokens import TokenPair
 
 STEPS = 8
-"""Optimizer steps of a run."""
+"""Optimizer steps of an epoch."""
 WARM = 2
-"""The first ones, which are not counted: in a new process both take up to twice as long, and the bare step's process is
-not a new one."""
+"""The first ones, which are not counted: in a new process both take up to twice as long."""
+_WORKER = "ray::RayTrainWorker"
+_LOOK_SECONDS = 0.1
+_LONGEST_STEP_SECONDS = 300.0
 
 
-def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: Any, rounds: int) -> Part:
-    """Speed of `raylign train` on one worker as a share of the bare step's, the two taking turns."""
+@dataclass(frozen=True)
+class Run:
+    """`raylign train` under way, in a process of its own with a private cluster below it."""
+
+    process: psutil.Popen
+    folder: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The metrics of each optimizer step so far."""
+        path = self.folder / "metrics.jsonl"
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        return [line for line in found if "pairs_per_second" in line]
+
+    def wait_for(self, steps: int) -> None:
+        """Wait until so many steps are done."""
+        deadline = time.monotonic() + _LONGEST_STEP_SECONDS
+        while len(self.lines()) < steps:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the run ended or stands still after {len(self.lines())} steps of {steps}")
+            time.sleep(_LOOK_SECONDS)
+
+    def worker(self) -> psutil.Process:
+        """The training worker."""
+        return next(process for process in self._below() if _WORKER in _command(process))
+
+    def others(self) -> list[psutil.Process]:
+        """Ray's processes but the training worker."""
+        commands = ((process, _command(process)) for process in self._below())
+        return [process for process, said in commands if ("ray::" in said or "/ray/" in said) and _WORKER not in said]
+
+    def _below(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = self.process.children(recursive=True)
+        return found
+
+
+def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: Any, epochs: int) -> Part:
+    """Speed of a step of `raylign train` on one worker as a share of the bare step's, the two taking turns.
+
+    After each step the run and all of Ray below it stand still while the bare step takes the batch that the run has
+    just begun. So neighbours in time are compared: this machine's speed changes by a third within minutes.
+    """
     usable = [pair for pair in pairs if tokenise([pair], tokenizer)][: STEPS * BATCH]
     tokens = tokenise(usable, tokenizer)
-    plan = Plan(len(tokens), BATCH, 1, LoopConfig().seed)
+    plan = Plan(len(tokens), BATCH, epochs, LoopConfig().seed)
     batches = [plan.batch(step) for step in range(plan.steps)]
-    shares, seconds = [], []
-    with local_ray(), side("raylign_side.py", **settings | {"rows": as_rows(tokens)}) as bare:
+    with side("raylign_side.py", **settings | {"rows": as_rows(tokens)}) as bare:
         bare.ask("reference", batches=batches)
-        for _ in range(rounds):
-            alone = [bare.ask("steps", batches=[batch])["seconds"] for batch in batches]
-            lines = _stage_lines(usable, tokens, settings)
-            through = [line["seconds"] for line in lines]
-            seconds.append({"bare": alone, "through_ray": through})
-            shares.append(sum(alone[WARM:]) / sum(through[WARM:]))
-    peak = max(line["peak_memory_gib"] for line in lines)
+        bare.ask("steps", batches=batches[:WARM])
+        with training(usable, tokens, settings, epochs) as run:
+            alone, through = by_turns(run, batches, lambda batch: float(bare.ask("steps", batches=[batch])["seconds"]))
+            peak = run.lines()[-1]["peak_memory_gib"]
+    shares = [here / there for here, there in zip(alone, through, strict=True)][WARM:]
     print(f"peak memory of the training worker: {peak:.2f} GiB")
     return [at_least("through Ray Train and DeepSpeed: speed, share of the bare step", median(shares), 0.95)], {
         "share_of_bare": shares,
-        "step_seconds": seconds,
+        "step_seconds": {"bare": alone, "through_ray": through},
         "worker_peak_memory_gib": peak,
     }
+
+
+def by_turns(
+    run: Run, batches: Sequence[list[int]], bare_step: Callable[[list[int]], float]
+) -> tuple[list[float], list[float]]:
+    """Seconds of the bare step and of the run's step on each batch; the first of them is the run's alone."""
+    alone, still = [0.0], [0.0]
+    for step, batch in list(enumerate(batches))[1:]:
+        run.wait_for(step)
+        with standing_still([run.worker(), *run.others(), run.process]) as stood:
+            alone.append(bare_step(batch))
+        still.append(stood())
+    run.wait_for(len(batches))
+    return alone, [line["seconds"] - stood for line, stood in zip(run.lines(), still, strict=True)]
+
+
+@contextmanager
+def standing_still(processes: Sequence[psutil.Process]) -> Iterator[Callable[[], float]]:
+    """Stop these processes for the length of a block; gives a function for the seconds that the first one stood."""
+    started = time.perf_counter()
+    stood = 0.0
+    for process in processes:
+        process.suspend()
+    try:
+        yield lambda: stood
+    finally:
+        for process in reversed(processes):
+            process.resume()
+        stood = time.perf_counter() - started
 
 
 def while_ray_rests(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: Any, epochs: int) -> Part:
@@ -66,80 +132,56 @@ def while_ray_rests(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: 
     """
     usable = [pair for pair in pairs if tokenise([pair], tokenizer)][: STEPS * BATCH]
     tokens = tokenise(usable, tokenizer)
-    with local_ray():
-        typical = median(line["seconds"] for line in _stage_lines(usable, tokens, settings)[WARM:])
-        lines = _stage_lines(usable, tokens, settings, epochs, rest_seconds=0.6 * typical)
-    seconds = [line["seconds"] for line in lines]
-    shares = [seconds[at + 1] / seconds[at] for at in range(WARM, len(seconds) - 1, 2)]
-    print(f"steps with Ray at rest for {0.6 * typical:.1f} s, share of their neighbours' time: {median(shares):.3f}")
-    return [], {"rest_seconds": 0.6 * typical, "step_seconds": seconds, "share_of_neighbours": shares}
+    with training(usable, tokens, settings, epochs) as run:
+        run.wait_for(WARM + 2)
+        rest = 0.6 * median(line["seconds"] for line in run.lines()[WARM:])
+        for step in range(WARM + 3, epochs * STEPS, 2):
+            run.wait_for(step)
+            time.sleep(0.5)  # into the step
+            with standing_still(run.others()):
+                time.sleep(rest)
+        run.wait_for(epochs * STEPS)
+        seconds = [line["seconds"] for line in run.lines()]
+    shares = [seconds[at] / seconds[at - 1] for at in range(WARM + 3, len(seconds), 2)]
+    print(f"steps with Ray at rest for {rest:.1f} s, share of their neighbours' time: {median(shares):.3f}")
+    return [], {"rest_seconds": rest, "step_seconds": seconds, "share_of_neighbours": shares}
 
 
 @contextmanager
-def _resting(metrics: Path, seconds: float) -> Iterator[None]:
-    """Stop Ray's processes but the training worker for so long in every second step that `metrics` tells of."""
-    over = threading.Event()
-
-    def stop_and_go() -> None:
-        seen = 0
-        while not over.wait(0.05):
-            done = metrics.read_text(encoding="utf-8").count('"pairs_per_second"') if metrics.exists() else 0
-            if done == seen:
-                continue
-            seen = done
-            if done >= 3 and done % 2:
-                time.sleep(0.5)  # into the step
-                stopped = _others()
-                for process in stopped:
-                    process.suspend()
-                over.wait(seconds)
-                for process in stopped:
-                    process.resume()
-
-    thread = threading.Thread(target=stop_and_go)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _others() -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if any(word.startswith("ray::") or "/ray/" in word for word in process.cmdline())
-        and "RayTrainWorker" not in " ".join(process.cmdline())
-    ]
-
-
-def _stage_lines(
-    pairs: Sequence[Pair],
-    tokens: Sequence[TokenPair],
-    settings: dict[str, Any],
-    epochs: int = 1,
-    rest_seconds: float = 0.0,
-) -> list[dict[str, Any]]:
-    """The metrics of each optimizer step of a training run of its own."""
-    from raylign.train.stage import run
-
-    config = LoopConfig()
-    train = config.train
-    train.epochs = epochs
-    train.batch_size = train.micro_batch_size = BATCH
-    train.log_every, train.objective = 1, settings["objective"]
-    train.dtype = TYPES[settings["dtype"]]
-    train.max_length = max(pair.length for pair in tokens)
+def training(
+    pairs: Sequence[Pair], tokens: Sequence[TokenPair], settings: dict[str, Any], epochs: int
+) -> Iterator[Run]:
+    """`raylign train` on these pairs with this benchmark's settings; waited for at the end."""
     with tempfile.TemporaryDirectory(prefix="through-ray-") as made:
         for split, rows in (("train", pairs), ("heldout", pairs[:1])):
             with PartWriter(Path(made) / "pairs" / split, Pair) as writer:
                 writer.add([replace(pair, split=split) for pair in rows])
-        folder = RunFolder.open(Path(made), config, ["benchmark"])
+        given = {
+            "epochs": epochs,
+            "batch_size": BATCH,
+            "micro_batch_size": BATCH,
+            "log_every": 1,
+            "objective": settings["objective"],
+            "dtype": TYPES[settings["dtype"]],
+            "max_length": max(pair.length for pair in tokens),
+            "checkpoint_every": epochs * STEPS,
+            "evaluate_every": epochs * STEPS,
+        }
+        command = ["train", "--out", made, *(f"train.{name}={value}" for name, value in given.items())]
+        start = "import sys; from raylign.cli import main; sys.exit(main(sys.argv[1:]))"
+        process = psutil.Popen([sys.executable, "-c", start, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
-            with _resting(Path(made) / "metrics.jsonl", rest_seconds) if rest_seconds else nullcontext():
-                run(config, folder, Screen())
+            yield Run(process, Path(made))
+            if status := process.wait():
+                sys.exit(f"raylign {' '.join(command)} ended with {status}")
         finally:
-            folder.close()
-        lines = [json.loads(line) for line in (Path(made) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if "pairs_per_second" in line]
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
