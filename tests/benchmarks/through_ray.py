@@ -81,7 +81,7 @@ def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: An
     plan = Plan(len(tokens), BATCH, epochs, LoopConfig().seed)
     batches = [plan.batch(step) for step in range(plan.steps)]
     with side("raylign_side.py", **settings | {"rows": as_rows(tokens)}) as bare:
-        bare.ask("reference", batches=batches)
+        bare.ask("reference", batches=batches[:STEPS])
         bare.ask("steps", batches=batches[:WARM])
         with training(usable, tokens, settings, epochs) as run:
             alone, through = by_turns(run, batches, lambda batch: float(bare.ask("steps", batches=[batch])["seconds"]))
