@@ -19,10 +19,12 @@ def peak_bytes(device: torch.device) -> int:
 def measure_flops_per_second(device: torch.device, dtype: torch.dtype) -> float:
     """Median speed of a square matrix product in a training type, in FLOP/s; takes about a second.
 
+    The matrix is drawn by a generator of its own, as a resumed run's is where the run had left it.
     All workers call it at the same time, as they train: those of one host share its cores.
     """
     width = 8192 if device.type == "cuda" else 2048
-    a = torch.randn(width, width, device=device).to(dtype)
+    generator = torch.Generator(device).manual_seed(0)
+    a = torch.randn(width, width, device=device, generator=generator).to(dtype)
     seconds = []
     for _ in range(_WARM_UP + _REPEATS):
         _wait(device)

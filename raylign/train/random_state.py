@@ -1,6 +1,6 @@
 """Random generators of a training worker as JSON, so that a resumed run draws what it would have drawn; pure.
 
-Nothing draws while dropout is off, as it is today; whatever comes to draw is covered from its first number on.
+An adapter's dropout draws (`train.lora.dropout`), and nothing else does.
 """
 
 import random

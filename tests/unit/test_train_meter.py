@@ -5,6 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from raylign.train import flops, packing
+from raylign.train.device import measure_flops_per_second
 from raylign.train.flops import ModelSize, Work, model_size, training_flops, work_of, work_of_pair
 from raylign.train.lora import add_adapter
 from raylign.train.meter import Load, Meter
@@ -136,3 +137,9 @@ class _LargestOver(torch.utils._python_dispatch.TorchDispatchMode):
         if isinstance(made, torch.Tensor) and made.dim() == 2 and made.shape[1] == self.vocabulary:
             self.rows = max(self.rows, made.shape[0])
         return made
+
+
+def test_measuring_the_device_draws_nothing_from_a_run() -> None:
+    before = torch.get_rng_state()
+    assert measure_flops_per_second(torch.device("cpu"), torch.float32) > 0
+    assert torch.equal(torch.get_rng_state(), before)
