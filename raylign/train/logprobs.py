@@ -42,7 +42,8 @@ class _TokenLogps(torch.autograd.Function):
 class _MatrixLogps(torch.autograd.Function):
     """log softmax(hidden · weightᵀ)[target] in fp32, a chunk of logits at a time, with one gradient of the weight.
 
-    Autograd makes a gradient of the whole weight for every chunk, and adds it to those before.
+    Autograd makes a gradient of the whole weight for every chunk, and adds it to those before. Here the chunks' are
+    added up in fp32 and rounded once, as one product over all of them would be.
     """
 
     @staticmethod
@@ -82,12 +83,19 @@ class _MatrixLogps(torch.autograd.Function):
             logits = ctx.kept.pop(0) if ctx.kept else torch.addmm(anchor, hidden, weight_VD.t())
             _logits_gradient(logits, target, total, gradient, logits)
             torch.mm(logits, weight_VD, out=result)
-            if weight_gradient_VD is not None:
-                weight_gradient_VD.addmm_(logits.t(), hidden)
-            elif ctx.needs_input_grad[1]:
-                weight_gradient_VD = logits.t() @ hidden
+            if ctx.needs_input_grad[1]:
+                weight_gradient_VD = _add_product(weight_gradient_VD, logits.t(), hidden, len(logits) < len(target_N))
             del logits
+        if weight_gradient_VD is not None:
+            weight_gradient_VD = weight_gradient_VD.to(weight_VD.dtype)
         return hidden_gradient_ND, weight_gradient_VD, None, None, None
+
+
+def _add_product(sums: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor, others: bool) -> torch.Tensor:
+    """`sums`, which may not be there yet, plus left · right; in fp32 where there are `others` to add up."""
+    if sums is None:
+        return (left @ right).float() if others else left @ right
+    return sums.addmm_(left, right) if sums.dtype == left.dtype else sums.add_(left @ right)
 
 
 def _chunks(length: int, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
