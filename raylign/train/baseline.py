@@ -10,6 +10,7 @@ the one in the data set, and the mean is over the global batch. So the reference
 other answers, and any split into micro-batches and workers has the same baseline.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from raylign.errors import InputError
@@ -46,11 +47,15 @@ def z_ref(
     policy: Mapping[str, tuple[float, float]],
     reference: Mapping[str, tuple[float, float]],
 ) -> float:
-    """The baseline in nats, from log-probabilities (chosen, rejected) of mismatched pairs by id; at least 0."""
+    """The baseline in nats, from log-probabilities (chosen, rejected) of mismatched pairs by id; at least 0.
+
+    NaN where it is not finite, which no loss survives: a run must not go on as if it were 0.
+    """
     ratios = [
         policy[pair.id][side] - reference[pair.id][side]
         for pair in pairs
         for side, answer in enumerate((pair.chosen_ids, pair.rejected_ids))
         if answer
     ]
-    return max(0.0, sum(ratios) / len(ratios)) if ratios else 0.0
+    mean = sum(ratios) / len(ratios) if ratios else 0.0
+    return max(0.0, mean) if math.isfinite(mean) else math.nan

@@ -1,5 +1,7 @@
 """The KL baseline of KTO: answers to other prompts, and their mean log-ratio."""
 
+import math
+
 import pytest
 
 from raylign.errors import InputError
@@ -50,3 +52,8 @@ def test_the_baseline_is_the_mean_over_the_answers_that_are_there() -> None:
 def test_the_baseline_is_never_negative() -> None:
     """A KL divergence is not, though its estimate from answers of others can be."""
     assert z_ref([pair("a", (1,), (11,))], {"a": (-6.0, 0.0)}, {"a": (-5.0, 0.0)}) == 0.0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_baseline_that_is_no_number_is_not_taken_for_none(bad: float) -> None:
+    assert math.isnan(z_ref([pair("a", (1,), (11,))], {"a": (bad, 0.0)}, {"a": (-5.0, 0.0)}))
