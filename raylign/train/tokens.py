@@ -17,7 +17,7 @@ from raylign.records import Message, Pair
 
 _Ids = tuple[int, ...]
 
-Reason = Literal["not_one_answer", "one_sided", "empty_answer", "template", "same_tokens", "too_long"]
+Reason = Literal["not_one_answer", "one_sided", "empty_answer", "template", "same_tokens", "too_long", "repeated_id"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def encode_pairs(
     max_length: int,
     truncation: str = "drop",
     needed: tuple[bool, bool] = (True, True),
+    known: set[str] | None = None,
 ) -> Encoded:
     """All pairs as token ids, or counted by what became of them.
 
@@ -64,12 +65,17 @@ def encode_pairs(
         max_length: most tokens that prompt and longer answer may have together.
         truncation: `train.truncation`, what becomes of a pair that has more.
         needed: whether the objective can use no row without a chosen answer, and none without a rejected one.
+        known: ids of usable pairs that there are already, in another split; added to. Log-probabilities are kept by id,
+            so of two pairs with the same one the second cannot be used.
     """
-    found = Encoded()
+    found, known = Encoded(), set() if known is None else known
     for pair in pairs:
         encoded = encode_pair(pair, tokenizer, needed)
         fitted = fit(encoded, max_length, truncation, tokenizer) if isinstance(encoded, TokenPair) else encoded
+        if isinstance(fitted, TokenPair) and pair.id in known:
+            fitted = "repeated_id"
         if isinstance(fitted, TokenPair):
+            known.add(pair.id)
             found.pairs.append(fitted)
             found.truncated += fitted != encoded
         else:

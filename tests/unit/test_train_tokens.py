@@ -105,11 +105,20 @@ def test_what_cannot_be_used_is_dropped_and_counted(bundled_tokenizer: Any) -> N
         pair("Blue.", "Blue.", name="same"),
         pair("  \n", "Red.", name="empty"),
         two_answers,
+        pair("Green.", "Red.", name="good"),
     ]
     found = encode_pairs(rows, bundled_tokenizer, max_length=100)
     assert [one.id for one in found.pairs] == ["good"]
-    assert found.dropped == {"too_long": 1, "same_tokens": 1, "empty_answer": 1, "not_one_answer": 1}
+    assert found.dropped == {"too_long": 1, "same_tokens": 1, "empty_answer": 1, "not_one_answer": 1, "repeated_id": 1}
     assert found.truncated == 0
+
+
+def test_an_id_of_another_split_is_taken(bundled_tokenizer: Any) -> None:
+    ids: set[str] = set()
+    for expected in (["a"], []):
+        found = encode_pairs([pair("Blue.", "Red.", name="a")], bundled_tokenizer, max_length=100, known=ids)
+        assert [one.id for one in found.pairs] == expected
+    assert found.dropped == {"repeated_id": 1}
 
 
 def test_the_longest_allowed_pair_is_kept_whole(bundled_tokenizer: Any) -> None:
@@ -138,7 +147,7 @@ def test_a_cut_draft_is_not_trained_to_go_on_where_it_did_not_stop(bundled_token
 def test_a_long_prompt_is_cut_from_the_left_where_that_is_asked_for(words_tokenizer: Any) -> None:
     words_tokenizer.chat_template = WITH_BOS
     long = [Message(role="user", content="hello " * 30 + "Name a colour.")]
-    rows = [pair("blue", "red"), pair("blue", "red red", long), pair("red " * 40, "blue")]
+    rows = [pair("blue", "red"), pair("blue", "red red", long, name="q"), pair("red " * 40, "blue")]
     found = encode_pairs(rows, words_tokenizer, 12, "left_truncate_prompt")
     whole, cut = found.pairs
     assert whole == encoded(rows[0], words_tokenizer)
