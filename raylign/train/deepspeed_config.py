@@ -16,8 +16,9 @@ def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
 
     The optimizer is offloaded on CPU too: it is there anyway, and only so does DeepSpeed take its own CPU AdamW, which
     is several times faster than torch's. The learning rate is set before every step from `raylign.train.schedule`.
+    Gradients are added up over workers in fp32, whatever their type.
     """
-    on_gpu = train.gpus_per_worker > 0
+    on_gpu, in_bf16 = train.gpus_per_worker > 0, train.dtype == "bf16"
     zero: dict[str, Any] = {"stage": train.zero_stage, "overlap_comm": on_gpu, "contiguous_gradients": True}
     if not on_gpu and train.zero_stage < 3:
         zero["reduce_bucket_size"] = _CPU_BUCKET
@@ -40,7 +41,8 @@ def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
                 "weight_decay": train.weight_decay,
             },
         },
-        "bf16": {"enabled": train.dtype == "bf16"},
+        "bf16": {"enabled": in_bf16},
+        **({"communication_data_type": "fp32"} if in_bf16 and workers > 1 else {}),
         "zero_optimization": zero,
         "steps_per_print": _NEVER,
         "wall_clock_breakdown": False,

@@ -46,3 +46,8 @@ def test_training_settings_arrive() -> None:
     assert found["optimizer"]["params"]["lr"] == 2e-7
     assert found["optimizer"]["params"]["weight_decay"] == 0.1
     assert found["zero_optimization"]["stage"] == 2
+
+
+def test_several_workers_add_up_bf16_gradients_in_fp32() -> None:
+    assert deepspeed_config(TrainConfig(workers=2), 2)["communication_data_type"] == "fp32"
+    assert "communication_data_type" not in deepspeed_config(TrainConfig(), 1)
