@@ -66,6 +66,12 @@ def difference(old_yaml: str, new_yaml: str) -> list[str]:
     ]
 
 
+def training_difference(old_yaml: str, new_yaml: str) -> list[str]:
+    """The lines of `difference` that bear on training but for its pairs, which are known by what they are."""
+    lines = difference(old_yaml, new_yaml)
+    return [line for line in lines if line.startswith(("seed:", "train.")) and not line.startswith("train.pairs:")]
+
+
 def known_keys(section: type = LoopConfig, prefix: str = "") -> Iterator[str]:
     """Every key a configuration may set, with its dots."""
     for item in fields(section):

@@ -1,7 +1,6 @@
 """When a step's numbers say that training must not go on, and which pairs were in it; pure."""
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -29,16 +28,20 @@ class Offence:
 
 
 class Guard:
-    """Looks at every step of a run. After a restart the median begins anew.
+    """Looks at every step of a run.
 
     Two rules. A loss that is not finite is the fault of its pair and found before the weights change. A gradient norm
     is known for the whole step only: not finite, or more than `jump` times its running median while it is above the
     norm at which gradients are clipped, below which no step can do harm.
     """
 
-    def __init__(self, jump: float | None, clipped_at: float) -> None:
-        self.jump, self.clipped_at = jump, clipped_at
-        self.norms: deque[float] = deque(maxlen=WINDOW)
+    def __init__(self, jump: float | None, clipped_at: float, norms: list[float]) -> None:
+        """Start to look.
+
+        Args:
+            norms: gradient norms of the run's last steps, kept up to date here.
+        """
+        self.jump, self.clipped_at, self.norms = jump, clipped_at, norms
 
     def look_at_losses(self, step: int, losses: Mapping[str, float]) -> Offence | None:
         """The offence of a step whose losses, by pair id, are not all finite."""
@@ -56,6 +59,7 @@ class Guard:
             reason = f"the gradient norm is {norm:.4g}, {self.jump:g} times its running median of {usual:.4g} exceeded"
             return Offence(step, reason, _described(losses))
         self.norms.append(norm)
+        del self.norms[:-WINDOW]
         return None
 
 

@@ -11,10 +11,14 @@ class State:
 
     key: str
     """The reference key: a checkpoint of other weights or pairs is refused."""
+    config: str = ""
+    """The configuration as YAML: so is one that was trained with other settings."""
     losses: list[float] = field(default_factory=list)
     """Mean preference loss of each finished step: without its sft term, as `Objective.preference_loss` has it."""
     heldout: list[float] = field(default_factory=list)
     """The figure that `train.early_stop` names, at each held-out evaluation that looked at it."""
+    norms: list[float] = field(default_factory=list)
+    """Gradient norms of the last steps, by which `Guard` knows one that has exploded."""
     meter: Meter = field(default_factory=Meter)
     """What the steps took."""
 

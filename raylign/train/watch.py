@@ -10,23 +10,24 @@ from raylign.train.device import measure_flops_per_second, peak_bytes
 from raylign.train.engine import Engine
 from raylign.train.flops import Work, training_flops, work_of
 from raylign.train.guard import Guard, Offence
-from raylign.train.meter import Load, Meter
+from raylign.train.meter import Load
 from raylign.train.model_loading import DTYPES
 from raylign.train.packing import Batch
+from raylign.train.state import State
 
 
 class Watch:
     """One worker's; every method but `count` and `begin` is called by all workers together."""
 
-    def __init__(self, engine: Engine, train: TrainConfig, meter: Meter, offence_path: Path) -> None:
+    def __init__(self, engine: Engine, train: TrainConfig, state: State, offence_path: Path) -> None:
         """Start to watch.
 
         Args:
-            meter: what the run's steps have taken so far; added to.
+            state: the run's, whose `meter` and `norms` are kept up to date here.
             offence_path: where the pairs of a step that stops the run are kept.
         """
-        self.engine, self.meter, self.offence_path = engine, meter, offence_path
-        self.guard = Guard(train.max_gradient_jump, train.max_gradient_norm)
+        self.engine, self.meter, self.offence_path = engine, state.meter, offence_path
+        self.guard = Guard(train.max_gradient_jump, train.max_gradient_norm, state.norms)
         self.work = Work()
         self.peak_from = "config" if train.peak_tflops else "measured"
         self.peak_flops_per_second = (train.peak_tflops or 0.0) * 1e12 or self._measured_peak()

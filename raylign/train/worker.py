@@ -8,6 +8,7 @@ from typing import Any
 
 import ray.train
 
+from raylign.config.load import to_yaml, training_difference
 from raylign.errors import RaylignError, TrainingError
 from raylign.model import resolve_model
 from raylign.run_folder import RunFolder, write_json
@@ -65,10 +66,10 @@ class _Training:
         self.key, self.reference = self.find_reference([*self.pairs, *self.heldout])
         if self.mismatched:  # kept apart, so that other objectives on the same pairs share the rest
             self.reference |= self.find_reference(self.mismatched)[1]
-        self.state = self.restore() or State(self.key)
+        self.state = self.restore() or State(self.key, to_yaml(job.config))
         self.evaluated: tuple[int, dict[str, float | int]] = (-1, {})
         self.costs = pair_costs(self.pairs, self.engine.size, shared=self.engine.layout == "shared")
-        self.watch = Watch(self.engine, self.train, self.state.meter, job.offence_path)
+        self.watch = Watch(self.engine, self.train, self.state, job.offence_path)
 
     def run(self) -> dict[str, Any]:
         self.log(
@@ -229,6 +230,11 @@ class _Training:
         if state.key != self.key:
             raise TrainingError(
                 "the checkpoint in this run folder was trained on other pairs or from another model",
+                "name a new folder with --out, or delete the run's train folder",
+            )
+        if changed := training_difference(state.config, to_yaml(self.job.config)):
+            raise TrainingError(
+                f"the checkpoint in this run folder was trained with other settings: {'; '.join(changed)}",
                 "name a new folder with --out, or delete the run's train folder",
             )
         self.engine.restore(saved, self.pairs[:1])

@@ -35,6 +35,17 @@ def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
     }
 
 
+def test_dropout_goes_on_where_it_was(ray_cluster: None, tiny_model: Path, tmp_path: Path) -> None:
+    settings = ["train.lora.rank=4", "train.lora.dropout=0.5", "train.epochs=5"]
+    train(tmp_path / "still", tiny_model, *settings)
+    killer = Killer(tmp_path / "killed", [6])
+    train(tmp_path / "killed", tiny_model, *settings)
+    assert killer.killed_at, "the run ended before the worker could be killed"
+    expected, found = checkpoint_tensors(tmp_path / "still", 15), checkpoint_tensors(tmp_path / "killed", 15)
+    assert any("lora" in name for name in expected)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
 def test_the_cpu_optimizer_goes_on_at_any_step_as_if_it_had_never_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its powers of beta are products in fp32; `pow`, which it takes after a jump, differs at most of these steps."""
     import cpuinfo
@@ -107,9 +118,14 @@ def test_the_best_checkpoint_is_exported_and_described(ray_cluster: None, tiny_m
 
 def test_a_checkpoint_of_another_run_is_refused(one_worker: Path, tiny_model: Path, tmp_path: Path) -> None:
     config, folder = prepare(tmp_path, tiny_model)
-    write_pairs(tmp_path / "pairs", "train", 1)
+    write_pairs(tmp_path / "pairs", "train", 11)  # of which one is new
     shutil.copytree(one_worker / "train" / "ray", tmp_path / "train" / "ray")
     with pytest.raises(TrainingError, match="trained on other pairs or from another model"):
         run(config, folder, Screen())
     folder.close()
     assert not (tmp_path / "checkpoint").exists()
+    config, folder = prepare(tmp_path / "slower", tiny_model, "train.learning_rate=1e-5")
+    shutil.copytree(one_worker / "train" / "ray", folder.path / "train" / "ray")
+    with pytest.raises(TrainingError, match=r"trained with other settings: train.learning_rate: .* there, 1e-05 here"):
+        run(config, folder, Screen())
+    folder.close()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from raylign.config import LoopConfig, difference, load_config, to_yaml
+from raylign.config.load import training_difference
 from raylign.errors import ConfigError, InputError
 
 CONF = Path(__file__).parent.parent.parent / "jobs" / "conf"
@@ -147,3 +148,10 @@ def test_difference_names_each_changed_key() -> None:
     assert difference(old, old) == []
     assert "train.beta: 0.3 there, 0.2 here" in difference(old, new)
     assert "sample.engine.x: (not set) there, 1 here" in difference(old, new)
+
+
+def test_of_a_difference_only_what_bears_on_training_keeps_a_run_from_going_on() -> None:
+    old = to_yaml(LoopConfig())
+    config = LoopConfig(seed=1)
+    config.train.beta, config.train.pairs, config.train.workers, config.sample.samples = 0.2, "/elsewhere", 2, 3
+    assert training_difference(old, to_yaml(config)) == ["seed: 0 there, 1 here", "train.beta: 0.3 there, 0.2 here"]
