@@ -2,8 +2,20 @@
 
 from collections.abc import Sequence
 
+from raylign.train.tokens import TokenPair
+
 LOWER_IS_BETTER = frozenset({"loss"})
 """Held-out figures that a better policy has less of."""
+
+
+def is_measured(metric: str, pairs: Sequence[TokenPair]) -> bool:
+    """Whether an evaluation on these held-out pairs gives this figure: single answers have no accuracy, and those of
+    one kind no margin."""
+    if metric == "reward_accuracy":
+        return any(pair.chosen_ids and pair.rejected_ids for pair in pairs)
+    if metric == "reward_margin":
+        return any(pair.chosen_ids for pair in pairs) and any(pair.rejected_ids for pair in pairs)
+    return bool(pairs)
 
 
 def should_stop(values: Sequence[float], metric: str, patience: int) -> bool:

@@ -135,6 +135,25 @@ def context_length(settings: Any) -> int | None:
     return getattr(settings.get_text_config(), "max_position_embeddings", None)
 
 
+def check_rope(settings: Any, longest: int) -> None:
+    """Refuse sequences of up to `longest` tokens where the positions of all in a batch hang on its longest one.
+
+    LongRoPE (arXiv 2402.13753) in transformers takes other frequencies for the whole batch as soon as one of its
+    sequences is longer than the model's first context: a pair's log-probabilities would change with its neighbours.
+
+    Raises:
+        ModelError: names the length up to which they do not.
+    """
+    text = settings.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    first = rope.get("original_max_position_embeddings") or getattr(text, "original_max_position_embeddings", None)
+    if rope.get("rope_type") == "longrope" and first and longest > first:
+        raise ModelError(
+            f"train.max_length is {longest}, and the model's LongRoPE changes for a whole batch beyond {first} tokens",
+            f"set train.max_length={first}",
+        )
+
+
 def weights_folder(model: str) -> Path:
     """The local folder of a model folder or of a hub id that was loaded before."""
     return Path(model) if Path(model).is_dir() else Path(str(cached_file(model, "config.json"))).parent

@@ -4,7 +4,9 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from raylign.arithmetic import fast_type
@@ -22,9 +24,10 @@ from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
 from raylign.tokenizer import load_tokenizer
 from raylign.train.allocator import allocator_environment
+from raylign.train.early_stop import is_measured
 from raylign.train.helpers import Helpers
 from raylign.train.job import CHECKPOINTS, Job
-from raylign.train.tokens import encode_pairs
+from raylign.train.tokens import TokenPair, encode_pairs
 
 _POLL_SECONDS = 0.5
 
@@ -88,7 +91,7 @@ def _settle_products(job: Job, folder: RunFolder) -> Job:
 
 def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
     """Look at the model, and write both splits as token ids; returns how many pairs were dropped, and truncated."""
-    from raylign.train.model_loading import context_length, read_settings
+    from raylign.train.model_loading import check_rope, context_length, read_settings
     from raylign.train.ulysses import check_heads
 
     train, trusted = job.config.train, job.config.trust_remote_code
@@ -101,13 +104,14 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
     settings = read_settings(model, trusted)
     check_heads(settings, train.sequence_parallel)
     longest = min(train.max_length, context_length(settings) or train.max_length)
+    check_rope(settings, longest)
     tokenizer = load_tokenizer(model, trusted)
     needed = answers_needed(parse_objective(train.objective))
     dropped: Counter[str] = Counter()
-    truncated = 0
+    truncated, ids = 0, set[str]()
     for split in ("train", "heldout"):
         rows = read_records(pairs_folder / split, Pair)
-        encoded = encode_pairs(rows, tokenizer, longest, train.truncation, needed)
+        encoded = encode_pairs(rows, tokenizer, longest, train.truncation, needed, ids)
         dropped.update(encoded.dropped)
         truncated += encoded.truncated
         if split == "train" and not encoded.pairs:
@@ -117,13 +121,22 @@ def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
                 f"too_long: raise train.max_length, now {longest}; one_sided: take {' or '.join(UNPAIRED)}; "
                 "else look at the pairs",
             )
-        if split == "heldout" and not encoded.pairs and train.keep_best:
-            raise InputError(
-                f"no held-out pairs in {pairs_folder / split} while train.keep_best is {train.keep_best!r}",
-                "hold prompts out with prompts.heldout_share, or set train.keep_best=null",
-            )
+        if split == "heldout":
+            _check_heldout(train, encoded.pairs, pairs_folder / split)
         job.save_tokens(split, encoded.pairs)
     return {"dropped": dict(dropped), "truncated": truncated}
+
+
+def _check_heldout(train: TrainConfig, pairs: Sequence[TokenPair], folder: Path) -> None:
+    """Refuse to keep or to stop by a figure that these held-out pairs cannot give."""
+    for name in ("keep_best", "early_stop"):
+        metric = getattr(train, name)
+        if metric is not None and not is_measured(metric, pairs):
+            raise InputError(
+                f"the {len(pairs)} held-out pairs in {folder} have no {metric}, while train.{name} is {metric!r}",
+                f"hold prompts out with prompts.heldout_share; single answers have no accuracy: take loss, or set "
+                f"train.{name}=null",
+            )
 
 
 def _fit(job: Job, folder: RunFolder, progress: StageProgress) -> dict[str, Any]:

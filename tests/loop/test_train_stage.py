@@ -176,6 +176,11 @@ def test_what_cannot_be_trained_is_one_clear_error_before_workers_start(
     with pytest.raises(InputError, match="too_long 10"):
         run(config, folder, Screen())
     folder.close()
+    best = ["train.objective=kto", "train.keep_best=reward_accuracy"]
+    config, folder = prepare(tmp_path / "single", tiny_model, *best, single=True)
+    with pytest.raises(InputError, match="have no reward_accuracy, while train"):
+        run(config, folder, Screen())
+    folder.close()
     config, folder = prepare(tmp_path / "heads", tiny_model, "train.workers=4", "train.sequence_parallel=4")
     with pytest.raises(ModelError, match=r"sequence_parallel is 4, and the model's attention has 2 key-value heads"):
         run(config, folder, Screen())

@@ -9,7 +9,7 @@ import transformers
 from raylign.errors import ModelError
 from raylign.train.attention import SEGMENTED
 from raylign.train.head import check_projection
-from raylign.train.model_loading import check_finite_weights, why_not_shared
+from raylign.train.model_loading import check_finite_weights, check_rope, why_not_shared
 from raylign.train.packing import pack
 from raylign.train.policy import Policy
 from raylign.train.tokens import TokenPair
@@ -136,3 +136,13 @@ def test_weights_that_are_no_numbers_are_refused_by_name(bad: float) -> None:
     with pytest.raises(ModelError, match=r"model tiny .* model\.layers\.1\.mlp\.up_proj\.weight;") as caught:
         check_finite_weights(model, "tiny")
     assert "another checkpoint" in caught.value.cure
+
+
+def test_sequences_that_would_change_all_positions_of_their_batch_are_refused() -> None:
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    lengths = {"max_position_embeddings": 512, "original_max_position_embeddings": 64}
+    settings = transformers.Phi3Config(**SIZES, **lengths, rope_parameters=rope)
+    check_rope(settings, 64)
+    with pytest.raises(ModelError, match="LongRoPE changes for a whole batch beyond 64 tokens"):
+        check_rope(settings, 65)
+    check_rope(transformers.LlamaConfig(**SIZES), 10_000)
