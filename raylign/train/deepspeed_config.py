@@ -16,7 +16,8 @@ def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
 
     The optimizer is offloaded on CPU too: it is there anyway, and only so does DeepSpeed take its own CPU AdamW, which
     is several times faster than torch's. The learning rate is set before every step from `raylign.train.schedule`.
-    Gradients are added up over workers in fp32, whatever their type.
+    Gradients are added up over workers in fp32, whatever their type, and over micro-batches where DeepSpeed can:
+    see `accumulates_itself` for where it cannot.
     """
     on_gpu, in_bf16 = train.gpus_per_worker > 0, train.dtype == "bf16"
     zero: dict[str, Any] = {"stage": train.zero_stage, "overlap_comm": on_gpu, "contiguous_gradients": True}
@@ -28,6 +29,11 @@ def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
         zero["offload_param"] = {"device": "cpu", "pin_memory": on_gpu}
     if train.zero_stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
+    further: dict[str, Any] = {}
+    if in_bf16 and workers > 1:
+        further["communication_data_type"] = "fp32"
+    if in_bf16 and accumulation_steps(train, workers) > 1 and _partitions_fp32(train):
+        further["data_types"] = {"grad_accum_dtype": "fp32"}
     return {
         "train_micro_batch_size_per_gpu": train.micro_batch_size,
         "gradient_accumulation_steps": accumulation_steps(train, workers),
@@ -42,11 +48,27 @@ def deepspeed_config(train: TrainConfig, workers: int) -> dict[str, Any]:
             },
         },
         "bf16": {"enabled": in_bf16},
-        **({"communication_data_type": "fp32"} if in_bf16 and workers > 1 else {}),
         "zero_optimization": zero,
         "steps_per_print": _NEVER,
         "wall_clock_breakdown": False,
+        **further,
     }
+
+
+def _partitions_fp32(train: TrainConfig) -> bool:
+    """Whether DeepSpeed can keep fp32 sums of bf16 gradients, each worker its part of them."""
+    on_gpus_alone = train.gpus_per_worker > 0 and not train.offload_optimizer
+    return train.zero_stage == 3 or (train.zero_stage == 2 and on_gpus_alone)
+
+
+def accumulates_itself(train: TrainConfig, workers: int) -> bool:
+    """Whether raylign adds up the micro-batches' gradients: on CPU, where DeepSpeed would in bf16.
+
+    On GPUs that leaves ZeRO 1, and 2 with the optimizer in host memory, at DeepSpeed's sums in bf16: a whole fp32
+    gradient would be twice the weights.
+    """
+    several = accumulation_steps(train, workers) > 1
+    return several and train.dtype == "bf16" and train.gpus_per_worker == 0 and not _partitions_fp32(train)
 
 
 def accumulation_steps(train: TrainConfig, workers: int) -> int:

@@ -10,8 +10,9 @@ import torch.distributed as dist
 
 from raylign.config.schema import LoopConfig
 from raylign.errors import RaylignError, TrainingError
+from raylign.train.accumulation import accumulate_in_fp32
 from raylign.train.checkpoint import SavedCheckpoint, Share
-from raylign.train.deepspeed_config import accumulation_steps, deepspeed_config
+from raylign.train.deepspeed_config import accumulates_itself, accumulation_steps, deepspeed_config
 from raylign.train.flops import model_size
 from raylign.train.lora import adapter_off, has_adapter
 from raylign.train.model_loading import load_model, why_not_shared
@@ -51,6 +52,9 @@ class Engine:
             model_parameters=[parameter for parameter in policy.parameters() if parameter.requires_grad],
             config=deepspeed_config(config.train, self.workers),
         )
+        if accumulates_itself(train, self.workers):
+            trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+            accumulate_in_fp32(trained, self.engine.is_gradient_accumulation_boundary)
         self.engine.train()
         self.micro_batch_size = config.train.micro_batch_size
         self.zero_stage = config.train.zero_stage

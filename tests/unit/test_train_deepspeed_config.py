@@ -1,9 +1,11 @@
 """The DeepSpeed configuration on CPU and on GPUs."""
 
+from typing import Any
+
 import pytest
 
 from raylign.config import TrainConfig
-from raylign.train.deepspeed_config import accumulation_steps, deepspeed_config
+from raylign.train.deepspeed_config import accumulates_itself, accumulation_steps, deepspeed_config
 
 
 def test_the_laptop_form_takes_deepspeeds_own_cpu_optimizer() -> None:
@@ -51,3 +53,25 @@ def test_training_settings_arrive() -> None:
 def test_several_workers_add_up_bf16_gradients_in_fp32() -> None:
     assert deepspeed_config(TrainConfig(workers=2), 2)["communication_data_type"] == "fp32"
     assert "communication_data_type" not in deepspeed_config(TrainConfig(), 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "workers", "by_deepspeed", "by_raylign"),
+    [
+        ({"micro_batch_size": 2}, 1, False, True),
+        ({"micro_batch_size": 2, "zero_stage": 2}, 2, False, True),
+        ({"micro_batch_size": 2, "zero_stage": 3}, 1, True, False),
+        ({"micro_batch_size": 2, "zero_stage": 2, "gpus_per_worker": 1}, 1, True, False),
+        ({"micro_batch_size": 2, "zero_stage": 1, "gpus_per_worker": 1}, 1, False, False),
+        ({"micro_batch_size": 2, "zero_stage": 2, "gpus_per_worker": 1, "offload_optimizer": True}, 1, False, False),
+        ({"micro_batch_size": 2, "dtype": "fp32", "zero_stage": 3}, 1, False, False),
+        ({}, 1, False, False),  # one micro-batch: nothing to add up
+        ({"zero_stage": 3}, 1, False, False),
+    ],
+)
+def test_bf16_gradients_of_micro_batches_are_added_up_in_fp32(
+    given: dict[str, Any], workers: int, by_deepspeed: bool, by_raylign: bool
+) -> None:
+    train = TrainConfig(**given)
+    assert (deepspeed_config(train, workers).get("data_types") == {"grad_accum_dtype": "fp32"}) is by_deepspeed
+    assert accumulates_itself(train, workers) is by_raylign
