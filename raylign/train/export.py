@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from raylign.pairs.store import read_manifest
 from raylign.tokenizer import load_tokenizer
+from raylign.train.generation import meant
 from raylign.train.job import Job
 from raylign.train.lora import has_adapter, merge
 from raylign.train.model_card import model_card
@@ -54,7 +57,7 @@ def export_model(
         dtype: what the weights are written in. A run in fp32 that were written in bf16 would lose its small steps.
     """
     with _replacing(folder) as hidden:
-        model.save_pretrained(hidden, state_dict=_in_type(state, dtype))
+        _save(hidden, model, _in_type(state, dtype))
         model.config.dtype = dtype  # `save_pretrained` wrote that of `model`, whose weights are other ones than `state`
         model.config.save_pretrained(hidden)
         tokenizer.save_pretrained(hidden)
@@ -80,9 +83,26 @@ def export_adapter(
     with _replacing(folder) as hidden:
         for settings in model.peft_config.values():
             settings.base_model_name_or_path = base
-        model.save_pretrained(hidden, state_dict=_in_type(state, dtype))
+        _save(hidden, model, _in_type(state, dtype))
         tokenizer.save_pretrained(hidden)
         (hidden / "README.md").write_text(card, encoding="utf-8")
+
+
+def _save(folder: Path, model: Any, state: dict[str, torch.Tensor]) -> None:
+    """`save_pretrained` without its check of the generation settings, which refuses what loading only warns of.
+
+    What was trained must not be lost for them. They are those of the base as they are meant, and no worse than there.
+    """
+    if not model.can_generate():
+        model.save_pretrained(folder, state_dict=state)
+        return
+    settings = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        model.save_pretrained(folder, state_dict=state)
+    finally:
+        model.generation_config = settings
+    meant(settings).to_json_file(folder / GENERATION_CONFIG_NAME, keys_to_pop=["compile_config"])
 
 
 @contextmanager
