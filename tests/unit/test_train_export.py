@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, Ll
 
 from raylign.config import load_config
 from raylign.config.training import LoraConfig
+from raylign.model import names_elsewhere
 from raylign.train.export import write_model
 from raylign.train.job import Job
 from raylign.train.lora import add_adapter
@@ -40,7 +41,8 @@ def export(base: Path, kind: str, name: str | None = None) -> Path:
     if kind != "whole":
         add_adapter(model, LoraConfig(rank=4))
     state = {key: value.detach() for key, value in model.named_parameters() if value.requires_grad}
-    job = Job(config, name or str(base), base.parent / "run", base.parent / "pairs")
+    names = names_elsewhere([config.model])
+    job = Job(config, name or str(base), base.parent / "run", base.parent / "pairs", names)
     write_model(job, str(base), model, state, FIGURES)
     return job.export_path
 
