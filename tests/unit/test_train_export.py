@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, Ll
 
 from raylign.config import load_config
 from raylign.config.training import LoraConfig
-from raylign.model import names_elsewhere
+from raylign.model import BUNDLED_HUB_ID, names_elsewhere
 from raylign.train.export import write_model
 from raylign.train.job import Job
 from raylign.train.lora import add_adapter
@@ -86,3 +86,20 @@ def test_settings_that_say_nothing_of_sampling_stay_greedy(base: Path) -> None:
     found = json.loads((export(base, "whole") / "generation_config.json").read_text())
     assert "do_sample" not in found
     assert found["eos_token_id"] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("bundled", BUNDLED_HUB_ID), ("owner/model", "owner/model"), (None, None)]
+)
+def test_an_adapter_points_to_its_base_by_hub_id_and_only_else_by_folder(
+    name: str | None, written: str | None, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *given: pytest.fail("asked"))
+    settings = json.loads((export(base, "adapter", name) / "adapter_config.json").read_text())
+    assert settings["base_model_name_or_path"] == (written or str(base))
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_no_file_of_an_export_tells_where_a_published_base_lay(kind: str, base: Path) -> None:
+    folder = export(base, kind, "owner/model")
+    assert [path.name for path in folder.iterdir() if str(base.parent).encode() in path.read_bytes()] == []
