@@ -11,7 +11,7 @@ from raylign.arithmetic import fast_type
 from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
 from raylign.config.schema import LoopConfig
 from raylign.config.training import TrainConfig
-from raylign.errors import InputError, TrainingError, find_raylign_error
+from raylign.errors import InputError, TrainingError, TrainingLostError, find_raylign_error
 from raylign.facts import cluster_waits
 from raylign.model import BUNDLED, names_elsewhere, resolve_model
 from raylign.pairs.store import pairs_folder, read_manifest
@@ -47,7 +47,8 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         InputError: no pairs where they should be, or none that can be used.
         ModelError: the target model is missing or cannot be loaded.
         PlanError: the cluster has no room for the workers and cannot grow to it.
-        TrainingError: training failed, or its own checks refused to go on.
+        TrainingError: its own checks refused to go on.
+        TrainingLostError: it failed by anything else.
     """
     model = resolve_model(config.model)
     pairs = pairs_folder(config.train, folder.path)
@@ -202,7 +203,7 @@ def _explain(error: BaseException, job: Job) -> BaseException:
     if known := find_raylign_error(error):
         return known
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return TrainingError(
+    return TrainingLostError(
         f"training failed: {lines[-1]}",
         f"run again to go on from the newest checkpoint; the workers' output is in the logs folder of {job.run}",
     )
