@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raylign.config import LoopConfig, load_config
-from raylign.errors import ConfigError, InputError, find_raylign_error
+from raylign.errors import ConfigError, InputError, TrainingError, find_raylign_error
 from raylign.loop import EVALUATE, PROMPTS, REVISE, SAMPLE, TRAIN, Stage, run_stages, write_summary
 from raylign.preflight import preflight, preflight_serving, preflight_suites
 from raylign.run_folder import RunFolder
@@ -147,7 +147,9 @@ def _work_in(
         try:
             lines = work(folder, screen)
         except Exception as error:
-            if find_raylign_error(error) is not None and not existed and not _has_output(out):
+            known = find_raylign_error(error)
+            begun = known is None or isinstance(known, TrainingError)  # then logs and checkpoints say how to go on
+            if not begun and not existed and not _has_output(out):
                 shutil.rmtree(out, ignore_errors=True)  # nothing was made yet: leave nothing half-written
             raise
         for line in lines:

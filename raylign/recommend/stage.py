@@ -37,9 +37,13 @@ MOST_PAIRS = 200
 
 
 def of_recommending(config: LoopConfig, pairs: Path) -> LoopConfig:
-    """The configuration of a recommendation: what only training depends on stands at its default, so it may change."""
+    """The configuration of a recommendation: what only training depends on stands at its default, so it may change.
+
+    Whether pairs that another model drafted are allowed is asked here as well.
+    """
     sample = replace(config.sample, samples=1)
-    return replace(config, sample=sample, train=TrainConfig(pairs=str(pairs.resolve())))
+    train = TrainConfig(pairs=str(pairs.resolve()), allow_other_drafts=config.train.allow_other_drafts)
+    return replace(config, sample=sample, train=train)
 
 
 def run_recommend(config: LoopConfig, folder: RunFolder, screen: Screen) -> list[str]:

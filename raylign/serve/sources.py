@@ -9,7 +9,7 @@ from typing import Any
 
 from raylign.config import LoopConfig
 from raylign.errors import ConfigError, InputError, ModelError
-from raylign.model import BUNDLED, resolve_model
+from raylign.model import BUNDLED, BUNDLED_HUB_ID, is_bundled, resolve_model
 from raylign.serve.catalogue import Adapter, Catalogue
 
 ADAPTER_FILE = "adapter_config.json"
@@ -87,7 +87,8 @@ def _adapter(name: str, source: str, models: Mapping[str, str]) -> Adapter:
         base, rank = str(settings["base_model_name_or_path"]), int(settings["r"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / ADAPTER_FILE} cannot be read: {error!r}", _EXPORT_MERGED) from error
-    found = [served for served, place in models.items() if place == _place(base)]
+    on_bundled = base == BUNDLED_HUB_ID  # as its export names it
+    found = [one for one, place in models.items() if place == _place(base) or (on_bundled and is_bundled(place))]
     if not found:
         raise ModelError(
             f"model {name!r} is an adapter on {base}, and that is not served beside it",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raylign.config import LoopConfig, load_config
-from raylign.errors import TrainingError
+from raylign.errors import TrainingError, TrainingLostError
 from raylign.loop import TRAIN, run_stage, write_summary
 from raylign.report.stage import write_report
 from raylign.run_folder import RunFolder, write_json, write_text
@@ -50,10 +50,12 @@ def run_sweep(points: Sequence[Point], configs: Sequence[LoopConfig], folder: Ru
 def sweep(points: Sequence[Point], configs: Sequence[LoopConfig], folder: RunFolder, screen: Screen) -> list[str]:
     """Train at each point that is not finished yet; returns the table's lines for a person. Ray must be running.
 
-    A point whose training fails by its own numbers, as with too high a learning rate, is a row that says so, and is
-    tried again by the next start; any other error ends the sweep, and the next start goes on.
+    A point whose training is refused by its own checks, as with too high a learning rate, is a row that says so, and is
+    tried again by the next start. Any other error has nothing to do with the point and ends the sweep: the rows so far
+    are in the table, and the next start goes on.
 
     Raises:
+        TrainingLostError: training ended from outside, as by a full disk.
         RunFolderError: a point's folder holds a run with other settings.
         InputError, ModelError, PlanError: as `raylign.train.stage.run`.
     """
@@ -78,6 +80,8 @@ def _train(config: LoopConfig, run: RunFolder, screen: Screen, settings: dict[st
     if run.finished(TRAIN.folder) is None:
         try:
             run_stage(config, run, screen, TRAIN)
+        except TrainingLostError:
+            raise
         except TrainingError as error:
             screen.say(f"train     failed: {error}")
             return Row(settings, name, status=error.message)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from raylign.pairs.store import read_manifest
 from raylign.tokenizer import load_tokenizer
+from raylign.train.generation import meant
 from raylign.train.job import Job
 from raylign.train.lora import has_adapter, merge
 from raylign.train.model_card import model_card
@@ -28,11 +31,13 @@ def write_model(job: Job, base: str, model: Any, state: dict[str, torch.Tensor],
     """
     tokenizer = load_tokenizer(base, job.config.trust_remote_code)
     dtype = DTYPES[job.config.train.dtype]
-    card = model_card(job.config, figures, read_manifest(job.pairs), tokenizer.chat_template is not None)
+    chats = tokenizer.chat_template is not None
+    card = model_card(job.config, figures, read_manifest(job.pairs), chats, job.names)
     if not has_adapter(model):
         export_model(job.export_path, model, state, tokenizer, card, dtype)
     elif job.config.train.export == "adapter":
-        export_adapter(job.export_path, model, state, tokenizer, card, base, dtype)
+        name = job.names.get(job.config.model, base)
+        export_adapter(job.export_path, model, state, tokenizer, card, name, dtype)
     else:
         with tempfile.TemporaryDirectory(prefix="raylign-adapter-") as folder:
             export_adapter(Path(folder) / "adapter", model, state, tokenizer, card, base, dtype)
@@ -54,7 +59,7 @@ def export_model(
         dtype: what the weights are written in. A run in fp32 that were written in bf16 would lose its small steps.
     """
     with _replacing(folder) as hidden:
-        model.save_pretrained(hidden, state_dict=_in_type(state, dtype))
+        _save(hidden, model, _in_type(state, dtype))
         model.config.dtype = dtype  # `save_pretrained` wrote that of `model`, whose weights are other ones than `state`
         model.config.save_pretrained(hidden)
         tokenizer.save_pretrained(hidden)
@@ -74,15 +79,35 @@ def export_adapter(
 
     Args:
         state: the adapter's weights by their names in `model`.
-        base: folder or hub id of the model that it belongs on; stands in its configuration.
+        base: hub id of the model that it belongs on, or its folder where it has none: that path is then the only
+            pointer to it that peft has, so it stands in the configuration, and means nothing on another machine.
         dtype: what the weights are written in.
     """
     with _replacing(folder) as hidden:
-        for settings in model.peft_config.values():
-            settings.base_model_name_or_path = base
-        model.save_pretrained(hidden, state_dict=_in_type(state, dtype))
+        (settings,) = model.peft_config.values()
+        settings.base_model_name_or_path = None  # peft would ask the hub for its vocabulary, which is the model's own
+        _save(hidden, model, _in_type(state, dtype))
+        settings.base_model_name_or_path = base
+        settings.save_pretrained(hidden)
         tokenizer.save_pretrained(hidden)
         (hidden / "README.md").write_text(card, encoding="utf-8")
+
+
+def _save(folder: Path, model: Any, state: dict[str, torch.Tensor]) -> None:
+    """`save_pretrained` without its check of the generation settings, which refuses what loading only warns of.
+
+    What was trained must not be lost for them. They are those of the base as they are meant, and no worse than there.
+    """
+    if not model.can_generate():
+        model.save_pretrained(folder, state_dict=state)
+        return
+    settings = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        model.save_pretrained(folder, state_dict=state)
+    finally:
+        model.generation_config = settings
+    meant(settings).to_json_file(folder / GENERATION_CONFIG_NAME, keys_to_pop=["compile_config"])
 
 
 @contextmanager

@@ -13,7 +13,7 @@ On a cluster the run folder lies on storage that the driver and all workers shar
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,6 +42,9 @@ class Job:
     """The run folder."""
     pairs: Path
     """The folder of pairs, with `train` and `heldout` inside."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What the models in configuration and pairs are called elsewhere; folders are not among them. The driver looks: in
+    a worker's directory a relative path is another one."""
 
     @property
     def reference_folders(self) -> tuple[Path, Path]:

@@ -1,12 +1,10 @@
 """The model card of an aligned model: what it was made from, by which method and data, and what was measured; pure."""
 
-import re
+from collections.abc import Mapping
 from typing import Any
 
 from raylign.config.schema import LoopConfig
 
-_BUNDLED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HELDOUT_WORDS = {
     "reward_accuracy": "share of pairs whose chosen answer has the higher reward",
     "reward_margin": "reward of the chosen less that of the rejected answer",
@@ -15,17 +13,22 @@ _HELDOUT_WORDS = {
 }
 
 
-def model_card(config: LoopConfig, figures: dict[str, Any], manifest: dict[str, Any], chats: bool) -> str:
+def model_card(
+    config: LoopConfig, figures: dict[str, Any], manifest: dict[str, Any], chats: bool, names: Mapping[str, str]
+) -> str:
     """README.md in the Hugging Face form: metadata in YAML, then the same for a person.
+
+    It is read elsewhere, where a folder's path says nothing and is nobody's business.
 
     Args:
         figures: `steps`, `pairs` (trained on) and `heldout`, as training found them.
         manifest: that of the pairs; empty for pairs that were made elsewhere.
         chats: the tokenizer has a chat template.
+        names: what the models in configuration and manifest are called elsewhere; folders are not among them.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    base = _hub_id(config.model)
+    base = names.get(config.model)
     adapter = config.train.lora.rank is not None and config.train.export == "adapter"
     heldout = figures["heldout"]
     results = [
@@ -47,16 +50,16 @@ def model_card(config: LoopConfig, figures: dict[str, Any], manifest: dict[str, 
         model_name="aligned" if results else None,
         eval_results=results or None,
     )
-    return f"---\n{data.to_yaml()}\n---\n\n{_text(config, figures, manifest, base)}"
+    return f"---\n{data.to_yaml()}\n---\n\n{_text(config, figures, manifest, names)}"
 
 
-def _text(config: LoopConfig, figures: dict[str, Any], manifest: dict[str, Any], base: str | None) -> str:
+def _text(config: LoopConfig, figures: dict[str, Any], manifest: dict[str, Any], names: Mapping[str, str]) -> str:
     train, heldout = config.train, figures["heldout"]
     trained = "all weights" if train.lora.rank is None else f"a LoRA adapter of rank {train.lora.rank} ({train.export})"
     lines = [
         "# Aligned with preference pairs",
         "",
-        f"Made from {base or 'a local model folder'} by [raylign](https://arxiv.org/abs/2408.06266).",
+        f"Made from {names.get(config.model, 'a local model folder')} by [raylign](https://arxiv.org/abs/2408.06266).",
         "",
         "## Training",
         "",
@@ -71,16 +74,9 @@ def _text(config: LoopConfig, figures: dict[str, Any], manifest: dict[str, Any],
     ]
     if source := manifest.get("source"):
         lines.append(f"- Source of pairs: {source}")
-    if revisers := [name for name in manifest.get("reviser_models", []) if name]:
-        lines.append(f"- Stronger model: {', '.join(revisers)}")
+    if revisers := [names.get(name, "a local model") for name in manifest.get("reviser_models", []) if name]:
+        lines.append(f"- Stronger model: {', '.join(dict.fromkeys(revisers))}")
     measured = [f"| {words} | {heldout[name]:.4g} |" for name, words in _HELDOUT_WORDS.items() if name in heldout]
     if measured:
         lines += ["", "## On the held-out pairs", "", "| Measured | Mean |", "| --- | --- |", *measured]
     return "\n".join(lines) + "\n"
-
-
-def _hub_id(model: str) -> str | None:
-    """The name of the base model on the hub, or None for a folder, whose path says nothing elsewhere."""
-    if model == "bundled":
-        return _BUNDLED_HUB_ID
-    return model if _HUB_ID.fullmatch(model) and not model.startswith(".") else None

@@ -1,5 +1,6 @@
 """Load the target model and tokenizer, and tell which batch layout its attention allows. This acts (reads files)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def read_model(model: str, config: LoopConfig, quantization: Any = None) -> Any:
     Raises:
         ModelError: the folder cannot be loaded, or a package that quantises is missing.
     """
-    further = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": 0}}
+    further = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": _own_gpu()}}
     settings = read_settings(model, config.trust_remote_code)
     for name in list(vars(settings)):
         if name.endswith(("dropout", "pdrop")) and isinstance(getattr(settings, name), float):
@@ -73,6 +74,14 @@ def read_model(model: str, config: LoopConfig, quantization: Any = None) -> Any:
             f"train.lora.quantization is {config.train.lora.quantization!r}: {_first_line(error)}",
             "install bitsandbytes on every GPU host, or set train.lora.quantization=null",
         ) from error
+
+
+def _own_gpu() -> int:
+    """The number, on its host, of this worker's GPU, which DeepSpeed takes as well; 0 where Ray Train set none.
+
+    Ray Train lets each worker see the GPUs of all workers on its host.
+    """
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def check_finite_weights(loaded: Any, model: str) -> None:

@@ -13,10 +13,10 @@ from raylign.arithmetic import fast_type
 from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
 from raylign.config.schema import LoopConfig
 from raylign.config.training import TrainConfig
-from raylign.errors import InputError, TrainingError, find_raylign_error
+from raylign.errors import InputError, TrainingError, TrainingLostError, find_raylign_error
 from raylign.facts import cluster_waits
-from raylign.model import BUNDLED, resolve_model
-from raylign.pairs.store import pairs_folder
+from raylign.model import BUNDLED, names_elsewhere, resolve_model
+from raylign.pairs.store import pairs_folder, read_manifest
 from raylign.parts import part_paths, read_records
 from raylign.records import Pair
 from raylign.room import require_room
@@ -50,12 +50,14 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
         InputError: no pairs where they should be, or none that can be used.
         ModelError: the target model is missing or cannot be loaded.
         PlanError: the cluster has no room for the workers and cannot grow to it.
-        TrainingError: training failed, or its own checks refused to go on.
+        TrainingError: its own checks refused to go on.
+        TrainingLostError: it failed by anything else.
     """
     model = resolve_model(config.model)
     pairs = pairs_folder(config.train, folder.path)
     name = config.model if config.model == BUNDLED else model
-    job = Job(config, name, folder.path.resolve(), pairs.resolve())
+    names = names_elsewhere([config.model, *filter(None, read_manifest(pairs).get("reviser_models", []))])
+    job = Job(config, name, folder.path.resolve(), pairs.resolve(), names)
     folder.stage("train")
     with screen.stage("train", "step", cluster_waits) as progress:
         progress.update(0, 1, "reading the pairs")
@@ -214,7 +216,7 @@ def _explain(error: BaseException, job: Job) -> BaseException:
     if known := find_raylign_error(error):
         return known
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return TrainingError(
+    return TrainingLostError(
         f"training failed: {lines[-1]}",
         f"run again to go on from the newest checkpoint; the workers' output is in the logs folder of {job.run}",
     )

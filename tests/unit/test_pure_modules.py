@@ -29,6 +29,7 @@ WITHOUT_TORCH = [
     *(f"raylign.{name}" for name in ("wording", "revise.work", "prompts.bad_rows")),
     "raylign.ids",
     *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
+    "raylign.train.generation",
     *(f"raylign.recommend.{name}" for name in ("evidence", "cases", "words")),
     *(f"raylign.sweep.{name}" for name in ("grid", "table")),
     *(f"raylign.train.{name}" for name in ("early_stop", "guard", "meter", "model_card", "state", "store_check")),

@@ -8,6 +8,7 @@ import pytest
 
 from raylign.config import LoopConfig
 from raylign.errors import ConfigError, InputError, ModelError
+from raylign.model import BUNDLED_HUB_ID
 from raylign.serve.catalogue import Adapter
 from raylign.serve.sources import content_mark, named_models, read_catalogue
 
@@ -82,6 +83,21 @@ def test_an_adapter_goes_to_the_engine_of_its_model(tmp_path: Path) -> None:
 def test_an_adapter_on_a_hub_model_is_matched_by_its_id(tmp_path: Path) -> None:
     poet = adapter(tmp_path / "poet", "owner/model")
     assert read_catalogue({"base": "owner/model", "poet": str(poet)}).adapters[0].model == "base"
+
+
+@pytest.mark.parametrize("served", ["bundled", "HuggingFaceTB/SmolLM2-135M-Instruct"])
+def test_an_exported_adapter_on_the_bundled_model_finds_it(
+    served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the hub id that stands in its configuration, whatever folder the bundled model is unpacked in; no network."""
+    folder = model(tmp_path / "cache" / "SmolLM2-135M-Instruct-0")
+    monkeypatch.setenv("RAYLIGN_CACHE", str(folder.parent))
+    monkeypatch.setattr("raylign.model.bundled_folder", lambda: folder)
+    poet, other = adapter(tmp_path / "poet", BUNDLED_HUB_ID), str(model(tmp_path / "other"))
+    assert read_catalogue({"other": other, "base": served, "poet": str(poet)}).adapters[0].model == "base"
+    assert read_catalogue({"base": str(folder), "poet": str(poet)}).adapters[0].model == "base"
+    with pytest.raises(ModelError, match="is not served beside it"):
+        read_catalogue({"other": other, "poet": str(poet)})
 
 
 def test_an_adapter_whose_model_is_not_served_says_what_to_add(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from raylign.config import load_config
 from raylign.errors import ConfigError, InputError
 from raylign.loop import EVALUATE, PAIRS, TRAIN
 from raylign.preflight import preflight
+from raylign.recommend.stage import of_recommending
 from raylign.train.store_check import check_drafted_by
 
 OTHERS = {"source": "clair", "target_models": ["someone/other-model"]}
@@ -82,6 +83,16 @@ def test_other_drafts_are_trained_on_where_that_is_asked_for(tmp_path: Path) -> 
         preflight(config, (TRAIN,), tmp_path / "run")
     config.train.allow_other_drafts = True
     preflight(config, (TRAIN,), tmp_path / "run")
+
+
+def test_a_recommendation_allows_other_drafts_where_training_does(tmp_path: Path) -> None:
+    folder = pairs_folder(tmp_path / "pairs", OTHERS)
+    allowed = load_config(None, ["train.allow_other_drafts=true", "train.beta=0.7"])
+    config = of_recommending(allowed, folder)
+    preflight(config, (TRAIN,), tmp_path / "run")
+    assert config.train.beta != 0.7, "what only training depends on may change between its starts"
+    with pytest.raises(InputError, match=r"train\.allow_other_drafts=true"):
+        preflight(of_recommending(load_config(), folder), (TRAIN,), tmp_path / "run")
 
 
 def test_a_folder_is_the_same_model_however_it_is_written() -> None:

@@ -9,10 +9,12 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from raylign.config import load_config
 from raylign.config.training import LoraConfig
 from raylign.errors import ModelError
 from raylign.train.export import export_adapter, export_model
 from raylign.train.lora import adapter_off, add_adapter, has_adapter, merge
+from raylign.train.model_loading import read_model
 
 IDS = torch.tensor([[1, 2, 3, 4, 5, 6]])
 
@@ -89,3 +91,19 @@ def test_an_adapter_alone_and_merged_are_the_same_model(
 def test_targets_that_the_model_does_not_have_are_named_with_those_it_has(base: Path) -> None:
     with pytest.raises(ModelError, match=r"\['w_q'\].*q_proj"):
         adapted(base, targets=["w_q"])
+
+
+@pytest.mark.parametrize(("local_rank", "device"), [("3", 3), ("0", 0), (None, 0)])
+def test_each_worker_of_a_host_holds_its_quantised_weights_on_its_own_gpu(
+    local_rank: str | None, device: int, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda folder, **settings: asked.update(settings))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local_rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+    read_model(str(base), load_config(), quantization={"load_in_4bit": True})
+    assert asked["device_map"] == {"": device}
+    asked.clear()
+    read_model(str(base), load_config())
+    assert "device_map" not in asked
