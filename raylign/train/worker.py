@@ -67,7 +67,7 @@ class _Training:
             self.reference |= self.find_reference(self.mismatched)[1]
         self.state = self.restore() or State(self.key)
         self.evaluated: tuple[int, dict[str, float | int]] = (-1, {})
-        self.costs = pair_costs(self.pairs, self.engine.size, shared=self.engine.layout == "shared")
+        self.costs = pair_costs(self.pairs, self.engine.size, self.engine.layout)
         self.watch = Watch(self.engine, self.train, self.state.meter, job.offence_path)
 
     def run(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class _Training:
             event="start",
             step=len(self.state.losses),
             layout=self.engine.layout,
-            layout_reason=self.engine.reason_padded or "",
+            layout_reason=self.engine.chosen.reason,
             peak_tflops=self.watch.peak_flops_per_second / 1e12,
             peak_from=self.watch.peak_from,
             allocator=allocator_in_use(),

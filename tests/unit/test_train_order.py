@@ -66,7 +66,7 @@ def test_workers_get_about_the_same_number_of_tokens_in_every_step(
     """The time that waiting costs: over an epoch, each step's busiest worker, summed, over the mean of all workers."""
     pairs = lognormal_pairs(800)
     size = ModelSize(body=10**8, body_trained=10**8, head=3 * 10**7, head_trained=3 * 10**7, attention=17_000)
-    work = [work_of_pair(pair, shared=True) for pair in pairs]
+    work = [work_of_pair(pair, "shared") for pair in pairs]
     costs = [training_flops(size, one) for one in work]
     plan = Plan(len(pairs), batch_size, epochs=1, seed=0)
 
