@@ -146,7 +146,9 @@ class _Training:
         self.engine.set_learning_rate(rate)
         baseline = self.baseline(batch)
         self.watch.begin()
-        parts = share(batch, self.costs, self.engine.row_rank, self.engine.row_workers, self.engine.micro_batches)
+        engine = self.engine
+        padded = engine.layout == "padded"
+        parts = share(batch, self.costs, engine.row_rank, engine.row_workers, engine.micro_batches, alike=padded)
         rows: dict[str, dict[str, float]] = {}
         for number, part in enumerate(parts, start=1):
             rows.update(self.micro_step([self.pairs[index] for index in part], len(batch), baseline))
