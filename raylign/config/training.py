@@ -96,7 +96,7 @@ class TrainConfig:
     """What bf16 weights are multiplied in. `auto` is bf16, and fp32 on a CPU without instructions for bf16, which would
     emulate them at a quarter of fp32's speed; what it came to when a run began stays with the run."""
     attention: str = field(default="auto", metadata=OPERATION | {"allowed": ("auto", "flex", "sdpa")})
-    """What attends over a row of shared prompts: `auto` is FlexAttention on GPUs; on CPU, where that has no backward
+    """What attends over a row of several answers: `auto` is FlexAttention on GPUs; on CPU, where that has no backward
     pass, and with `sdpa` everywhere, PyTorch's SDPA takes prompts or answers of about one size at a time."""
     kept_logits_mb: int = field(default=64, metadata=OPERATION | {"low": 0})
     """Most MiB of logits that a worker keeps for the backward pass; those beyond are computed a second time in it, 256

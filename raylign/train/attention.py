@@ -24,7 +24,7 @@ from raylign.train.ulysses import Slices
 SEGMENTED = "raylign_segmented"
 _PRODUCTS_ON = ("cpu",)
 """Kinds of devices where plain products are faster than SDPA on small groups."""
-_UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 def segmented_attention(
@@ -37,6 +37,7 @@ def segmented_attention(
     dropout: float = 0.0,
     plan: AttentionPlan | None = None,
     slices: Slices | None = None,
+    sliding_window: int | None = None,
     **other: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of each segment over its ancestors and its own past, without dropout.
@@ -45,6 +46,8 @@ def segmented_attention(
         query: [1, heads, T, head_dim]; key and value may have fewer heads (grouped-query attention).
         plan: what `plan_attention` made of the row's segments, which cover its T tokens; needed.
         slices: set where this worker has a slice of the row alone.
+        sliding_window: how many tokens each may see, itself among them. It must hold the row's longest sequence, and
+            then changes nothing.
 
     Returns:
         The attended values, [1, T, heads, head_dim], and no weights.
@@ -54,8 +57,15 @@ def segmented_attention(
     """
     for name in _UNSUPPORTED:
         if other.get(name) is not None:
-            raise ModelError(f"the model's attention uses {name}, which prompt sharing does not compute")
+            raise ModelError(
+                f"the model's attention uses {name}, which attention over a row of segments does not compute"
+            )
     assert plan is not None
+    if sliding_window is not None and sliding_window < plan.longest:
+        raise ModelError(
+            f"the model's attention has a sliding window of {sliding_window} tokens, and a sequence has {plan.longest}",
+            f"set train.max_length={sliding_window}",
+        )
     rows = tuple(tensor.transpose(1, 2) for tensor in (query, key, value))
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     attend = partial(_attend, plan=plan, scale=scale, module=module)

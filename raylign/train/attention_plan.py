@@ -43,6 +43,8 @@ class AttentionPlan:
 
     tokens: int
     """Of the row, T."""
+    longest: int
+    """Most tokens that one of them sees, itself among them: the longest sequence of the row."""
     groups: tuple[Group, ...]
     place_T: torch.Tensor
     """Where the groups' outputs, one after another, hold each token of the row."""
@@ -60,13 +62,13 @@ def plan_attention(
         flex: plan for FlexAttention.
     """
     tokens = sum(segment.length for segment in segments)
-    if flex:
-        return AttentionPlan(tokens, (), torch.arange(tokens, device=device), block_mask(segments, device))
     seen = [segment.length + sum(segments[at].length for at in segment.ancestors) for segment in segments]
+    if flex:
+        return AttentionPlan(tokens, max(seen), (), torch.arange(tokens, device=device), block_mask(segments, device))
     groups = [_group(segments, members, seen, device, dtype) for members in _similar(segments, seen)]
     groups.sort(key=lambda group: not group.small)
     place_T = torch.cat([group.token_M for group in groups]).argsort()
-    return AttentionPlan(tokens, tuple(groups), place_T)
+    return AttentionPlan(tokens, max(seen), tuple(groups), place_T)
 
 
 def _similar(segments: Sequence[Segment], seen: Sequence[int]) -> list[list[int]]:

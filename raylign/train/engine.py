@@ -14,9 +14,10 @@ from raylign.train.accumulation import accumulate_in_fp32
 from raylign.train.checkpoint import SavedCheckpoint, Share
 from raylign.train.deepspeed_config import accumulates_itself, accumulation_steps, deepspeed_config
 from raylign.train.flops import model_size
+from raylign.train.layout import choose_layout
 from raylign.train.lora import adapter_off, has_adapter
-from raylign.train.model_loading import load_model, why_not_shared
-from raylign.train.packing import Batch, pack
+from raylign.train.model_loading import load_model
+from raylign.train.packing import Batch, Layout, pack
 from raylign.train.policy import Policy
 from raylign.train.random_state import random_state, set_random_state
 from raylign.train.reference import AnswerLogps
@@ -42,9 +43,9 @@ class Engine:
         self.micro_batches = accumulation_steps(config.train, self.workers)
         train = config.train
         policy = Policy(load_model(model, config), train.kept_logits_mb, train.zero_stage < 3, train.attention)
-        self.reason_padded = why_not_shared(policy.model)
+        self.chosen = choose_layout(policy.model, train.max_length)
         if self.sequence_parallel > 1:
-            check_row(self.reason_padded, self.sequence_parallel)
+            check_row(self.chosen, self.sequence_parallel)
             policy.slices = Slices(self.sequence_parallel)
         self.size = model_size(policy.model)  # before ZeRO-3 takes the weights apart
         self.engine, *_ = deepspeed.initialize(
@@ -76,9 +77,9 @@ class Engine:
         return self.rank // self.sequence_parallel
 
     @property
-    def layout(self) -> str:
-        """`shared` or `padded`."""
-        return "padded" if self.reason_padded else "shared"
+    def layout(self) -> Layout:
+        """How its micro-batches lie; `chosen` has the reason."""
+        return self.chosen.layout
 
     @property
     def products(self) -> str:
@@ -97,7 +98,7 @@ class Engine:
 
     def batch(self, pairs: Sequence[TokenPair]) -> Batch:
         """A micro-batch laid out on this worker's device."""
-        return pack(pairs, self.layout == "shared").to(self.engine.device)
+        return pack(pairs, self.layout).to(self.engine.device)
 
     def score(
         self, pairs: Sequence[TokenPair], progress: Callable[[int], None] = lambda done: None

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from raylign.train.packing import LEAST_SAVED, Batch, common_prefix
+from raylign.train.packing import LEAST_SAVED, Batch, Layout, common_prefix
 from raylign.train.tokens import TokenPair
 
 
@@ -68,15 +68,14 @@ def work_of(batch: Batch) -> Work:
     return Work(batch.token_ids_RT.numel(), completions, scores)
 
 
-def work_of_pair(pair: TokenPair, shared: bool, known: int = 0) -> Work:
+def work_of_pair(pair: TokenPair, layout: Layout, known: int = 0) -> Work:
     """The work that a pair adds to a micro-batch.
 
     Args:
-        shared: its answers share their prompt.
-        known: leading tokens of the prompt that are computed for another pair already, where prompts are shared.
+        known: leading tokens of the prompt that are computed for another pair already, in the shared layout.
     """
     prompt, answers = len(pair.prompt_ids), (len(pair.chosen_ids), len(pair.rejected_ids))
-    if shared:
+    if layout == "shared":
         alike = common_prefix([pair.chosen_ids, pair.rejected_ids])
         once = alike if alike >= LEAST_SAVED else 0
         tails = sum(length * prompt + _causal(length) for length in answers) - once * prompt - _causal(once)
@@ -85,13 +84,13 @@ def work_of_pair(pair: TokenPair, shared: bool, known: int = 0) -> Work:
     return Work(sum(rows), sum(answers), sum(_causal(row) for row in rows))
 
 
-def pair_costs(pairs: Sequence[TokenPair], size: ModelSize, shared: bool) -> list[float]:
+def pair_costs(pairs: Sequence[TokenPair], size: ModelSize, layout: Layout) -> list[float]:
     """Operations that each pair adds to a step, which batches are balanced by.
 
-    What all prompts begin with is computed once a micro-batch, and so belongs to no pair.
+    What all prompts begin with is, in the shared layout, computed once a micro-batch, and so belongs to no pair.
     """
-    known = common_prefix([pair.prompt_ids for pair in pairs]) if shared and pairs else 0
-    return [training_flops(size, work_of_pair(pair, shared, known)) for pair in pairs]
+    known = common_prefix([pair.prompt_ids for pair in pairs]) if layout == "shared" and pairs else 0
+    return [training_flops(size, work_of_pair(pair, layout, known)) for pair in pairs]
 
 
 def model_size(model: Any) -> ModelSize:

@@ -1,4 +1,4 @@
-"""Load the target model and tokenizer, and tell which batch layout its attention allows. This acts (reads files)."""
+"""Load the target model with the attention of the layout that it allows. This acts (reads files)."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,7 @@ from raylign.config.schema import LoopConfig
 from raylign.errors import ModelError
 from raylign.train.attention import SEGMENTED
 from raylign.train.head import anchor_head, check_projection
+from raylign.train.layout import choose_layout
 from raylign.train.lean import make_lean
 from raylign.train.lora import add_adapter, quantization_settings
 from raylign.train.products import widen
@@ -35,7 +36,7 @@ def load_model(model: str, config: LoopConfig) -> Any:
     if config.train.products == "fp32":
         widen(loaded)
     anchor_head(loaded)
-    if why_not_shared(loaded) is None:
+    if choose_layout(loaded, config.train.max_length).layout != "padded":
         loaded.set_attn_implementation(SEGMENTED)
     if config.train.lora.rank is not None:
         add_adapter(loaded, config.train.lora)
@@ -97,34 +98,6 @@ def check_finite_weights(loaded: Any, model: str) -> None:
             + (f" and {len(wrong) - 1} more tensors" if len(wrong) > 1 else ""),
             "take another checkpoint of it: these weights were damaged before this run",
         )
-
-
-def why_not_shared(model: Any) -> str | None:
-    """Why answers cannot share their prompt in this model (then batches are padded), or None where they can."""
-    settings = model.config.get_text_config()
-    if _is_hybrid(model):
-        return "it is a hybrid: some of its layers carry a state along the row, from one answer into the next"
-    if not getattr(model, "_supports_attention_backend", False):
-        return "its attention takes no function from outside"
-    kinds = set(getattr(settings, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"}:
-        return f"it has layers of type {', '.join(sorted(kinds - {'full_attention'}))}"
-    if getattr(settings, "sliding_window", None) and getattr(settings, "use_sliding_window", True):
-        return "its attention has a sliding window"
-    if getattr(settings, "attn_logit_softcapping", None):
-        return "its attention caps its scores"
-    if coefficient := getattr(settings, "router_aux_loss_coef", None) or getattr(settings, "aux_loss_coef", None):
-        return (
-            f"its experts are balanced by an auxiliary loss (coefficient {coefficient:g}) over the tokens of whole "
-            "sequences; training here does not add it"
-        )
-    return None
-
-
-def _is_hybrid(model: Any) -> bool:
-    """Whether a layer carries a state from token to token, as state-space, recurrent and convolution layers do."""
-    stateful = getattr(model, "_is_stateful", False)
-    return bool(stateful) or any(isinstance(module, torch.nn.Conv1d) for module in model.modules())
 
 
 def read_settings(model: str, trust_remote_code: bool) -> Any:

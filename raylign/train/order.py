@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,7 +35,14 @@ class Plan:
         return [int(index) for index in order[start : start + self.batch_size]]
 
 
-def share(batch: Sequence[int], costs: Sequence[float], rank: int, workers: int, micro_batches: int) -> list[list[int]]:
+def share(
+    batch: Sequence[int],
+    costs: Sequence[float],
+    rank: int,
+    workers: int,
+    micro_batches: int,
+    alike: bool = False,
+) -> list[list[int]]:
     """A worker's part of a global batch, as the same number of micro-batches on every worker.
 
     The batch is dealt so that workers have about the same to do, and each worker's part likewise to its micro-batches,
@@ -46,8 +54,14 @@ def share(batch: Sequence[int], costs: Sequence[float], rank: int, workers: int,
         batch: indices of pairs.
         costs: what each pair of the run costs, by index.
         micro_batches: how many each worker takes.
+        alike: put pairs of about the same cost into one micro-batch, however unlike micro-batches then are. Where rows
+            are padded to the longest of their micro-batch, that is a tenth to a third less to compute.
     """
     mine = [batch[at] for at in balanced([costs[index] for index in batch], workers)[rank]]
+    if alike:
+        mine.sort(key=lambda index: -costs[index])
+        cuts = [len(mine) * at // micro_batches for at in range(micro_batches + 1)]
+        return [mine[start:end] for start, end in pairwise(cuts)]
     parts = balanced([costs[index] for index in mine], micro_batches)
     dealt = [[mine[at] for at in part] for part in parts]
     return sorted(dealt, key=lambda part: -sum(costs[index] for index in part))

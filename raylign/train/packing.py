@@ -9,16 +9,21 @@ hidden states it would have alone:
     positions  0 1 2 3 | 4 5 6 7 | 8 9 10 | 8 9 | 4 5 6 7 | 8 9 | 8 9 10 11
     parent     -       | 0       | 1      | 1   | 0       | 4   | 4
 
-A row with a single answer has one segment for it. The padded layout, one row an answer, serves models whose attention
-cannot be cut into segments.
+A row with a single answer has one segment for it. The packed layout is the same row with nothing shared: each answer
+behind its own copy of its prompt is one segment, without ancestors. So lie, in the shared layout too, answers that have
+too little in common. The padded layout, one row an answer, serves models whose attention cannot be cut into segments;
+`raylign.train.layout` tells which a model allows.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 
 from raylign.train.tokens import TokenPair
+
+Layout = Literal["shared", "packed", "padded"]
 
 LEAST_SAVED = 4
 """Tokens that a common beginning must save to become a segment of its own; fewer are not worth another product."""
@@ -35,7 +40,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs ready for a forward pass over R rows of T tokens (R is 1 in the shared layout).
+    """B pairs ready for a forward pass over R rows of T tokens (R is 1 but in the padded layout).
 
     The N completion tokens of all answers are listed flat, answer after answer: chosen and rejected of the first pair,
     then of the second, and so on; answer 2·b is the chosen of pair b and 2·b + 1 its rejected. An answer that is not
@@ -45,7 +50,7 @@ class Batch:
     token_ids_RT: torch.Tensor
     position_ids_RT: torch.Tensor
     padding_RT: torch.Tensor | None
-    """1 on real tokens, 0 on padding; None in the shared layout, which has none."""
+    """1 on real tokens, 0 on padding; None in the other layouts, which have none."""
     segments: tuple[Segment, ...]
     """Empty in the padded layout."""
     read_N: torch.Tensor
@@ -69,9 +74,11 @@ class Batch:
         )
 
 
-def pack(pairs: Sequence[TokenPair], shared: bool) -> Batch:
-    """Lay out a micro-batch of at least one pair: prompt-shared in one row, or padded in a row for each answer."""
-    return pack_tree(pairs) if shared else _pack_padded(pairs)
+def pack(pairs: Sequence[TokenPair], layout: Layout) -> Batch:
+    """Lay out a micro-batch of at least one pair: in one row, sharing or not, or padded in a row for each answer."""
+    if layout == "padded":
+        return _pack_padded(pairs)
+    return pack_tree(pairs, together=None if layout == "shared" else 0)
 
 
 def common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:
@@ -132,7 +139,7 @@ class _Tree:
 
 
 def pack_tree(pairs: Sequence[TokenPair], together: int | None = None) -> Batch:
-    """The shared layout.
+    """The layouts in one row.
 
     Args:
         together: how many neighbouring pairs may share tokens with each other; None for all, 0 for no sharing even

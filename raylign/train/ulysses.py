@@ -14,6 +14,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from raylign.errors import ModelError
+from raylign.train.layout import Choice
 from raylign.train.packing import Batch
 
 
@@ -59,8 +60,8 @@ class _AddUp(torch.autograd.Function):
 
 
 def slice_of(batch: Batch, place: int, count: int) -> Batch:
-    """One of `count` slices of the same length of a row in the shared layout, filled up at its end with tokens that
-    nothing looks at.
+    """One of `count` slices of the same length of a row of segments, filled up at its end with tokens that nothing
+    looks at.
 
     Segments stay those of the whole row, which attention sees; completion tokens are those whose hidden state lies in
     the slice.
@@ -82,11 +83,11 @@ def slice_of(batch: Batch, place: int, count: int) -> Batch:
     )
 
 
-def check_row(reason_padded: str | None, count: int) -> None:
-    """Raise a ModelError where answers of this model are padded, for the reason given: there is no row to slice."""
-    if reason_padded:
+def check_row(choice: Choice, count: int) -> None:
+    """Raise a ModelError where answers of this model are padded: there is no row to slice."""
+    if choice.layout == "padded":
         raise ModelError(
-            f"train.sequence_parallel is {count}, and the model cannot share a row: {reason_padded}",
+            f"train.sequence_parallel is {count}, and answers of this model each need a row: {choice.reason}",
             "set train.sequence_parallel=1",
         )
 

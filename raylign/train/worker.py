@@ -68,7 +68,7 @@ class _Training:
             self.reference |= self.find_reference(self.mismatched)[1]
         self.state = self.restore() or State(self.key, to_yaml(job.config))
         self.evaluated: tuple[int, dict[str, float | int]] = (-1, {})
-        self.costs = pair_costs(self.pairs, self.engine.size, shared=self.engine.layout == "shared")
+        self.costs = pair_costs(self.pairs, self.engine.size, self.engine.layout)
         self.watch = Watch(self.engine, self.train, self.state, job.offence_path)
 
     def run(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class _Training:
             event="start",
             step=len(self.state.losses),
             layout=self.engine.layout,
-            layout_reason=self.engine.reason_padded or "",
+            layout_reason=self.engine.chosen.reason,
             peak_tflops=self.watch.peak_flops_per_second / 1e12,
             peak_from=self.watch.peak_from,
             allocator=allocator_in_use(),
@@ -147,7 +147,9 @@ class _Training:
         self.engine.set_learning_rate(rate)
         baseline = self.baseline(batch)
         self.watch.begin()
-        parts = share(batch, self.costs, self.engine.row_rank, self.engine.row_workers, self.engine.micro_batches)
+        engine = self.engine
+        padded = engine.layout == "padded"
+        parts = share(batch, self.costs, engine.row_rank, engine.row_workers, engine.micro_batches, alike=padded)
         rows: dict[str, dict[str, float]] = {}
         for number, part in enumerate(parts, start=1):
             rows.update(self.micro_step([self.pairs[index] for index in part], len(batch), baseline))

@@ -17,7 +17,7 @@ PAIRS_TOGETHER = {"packed": 0, "pair": 1, "raylign": None}
 
 def lay_out(pairs: Sequence[TokenPair], layout: str) -> Batch:
     """A micro-batch in one of LAYOUTS: `raylign` is what the trainer does, `pair` shares within each pair alone."""
-    return pack(pairs, shared=False) if layout == "padded" else pack_tree(pairs, PAIRS_TOGETHER[layout])
+    return pack(pairs, "padded") if layout == "padded" else pack_tree(pairs, PAIRS_TOGETHER[layout])
 
 
 def whole_head_logps(

@@ -35,12 +35,12 @@ def main() -> None:
     config.train.micro_batch_size = len(pairs) * request["slices"] // request["ranks"]
     config.train.beta, config.train.objective = request["beta"], request["objective"]
     with torch.no_grad():
-        scores = zip(*Policy(load_model(request["reference"], config))(pack(pairs, shared=True)), strict=True)
+        scores = zip(*Policy(load_model(request["reference"], config))(pack(pairs, "shared")), strict=True)
     reference = {
         pair.id: (float(chosen), float(rejected)) for pair, (chosen, rejected) in zip(pairs, scores, strict=True)
     }
     engine = Engine(request["model"], config, request["ranks"])
-    costs = pair_costs(pairs, engine.size, shared=True)
+    costs = pair_costs(pairs, engine.size, engine.layout)
     mine = [pairs[at] for at in share(range(len(pairs)), costs, engine.row_rank, engine.row_workers, 1)[0]]
     logps = PairLogps.of(mine, *engine.engine(engine.batch(mine)), reference)
     loss = Objective.of(config.train).losses(logps)["loss"].sum() / len(pairs)

@@ -126,7 +126,7 @@ class Setting:
 
 def operations(size: ModelSize, batches: Round, padded: bool) -> float:
     """Floating-point operations of training steps, as raylign lays the batches out, or padded as TRL does."""
-    works = [_padded_work(batch) if padded else work_of(pack(batch, shared=True)) for batch in batches]
+    works = [_padded_work(batch) if padded else work_of(pack(batch, "shared")) for batch in batches]
     return sum(training_flops(size, work) for work in works)
 
 

@@ -49,7 +49,10 @@ WITHOUT_TORCH = [
 ]
 WITH_TORCH = [
     *(f"raylign.train.{name}" for name in ("objectives", "packing", "logprobs", "reference", "figures", "baseline")),
-    *(f"raylign.train.{name}" for name in ("attention", "policy", "random_state", "flops", "head", "remaking")),
+    *(
+        f"raylign.train.{name}"
+        for name in ("attention", "policy", "random_state", "flops", "head", "remaking", "layout")
+    ),
 ]
 
 

@@ -1,5 +1,7 @@
 """What a step costs and a run achieves: operations counted by hand, utilisation, imbalance."""
 
+from typing import get_args
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
@@ -9,7 +11,7 @@ from raylign.train.device import measure_flops_per_second
 from raylign.train.flops import ModelSize, Work, model_size, training_flops, work_of, work_of_pair
 from raylign.train.lora import add_adapter
 from raylign.train.meter import Load, Meter
-from raylign.train.packing import pack
+from raylign.train.packing import Layout, pack
 from raylign.train.tokens import TokenPair
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "vocab_size": 50}
@@ -68,18 +70,18 @@ def test_work_by_hand(shared_from_one_token: None) -> None:
     """Prompt-shared: root 1 2, then 3 4 | 5 6 | 7 and 9 | 5 | 6 7 below it.
 
     Scores: root 1+2; 3 4 see 2 before them: 4+3; 5 6 see 4: 8+3; 7: 4+1; 9: 2+1; 5: 3+1; 6 7: 6+3.
-    Padded: rows of 6, 5, 4 and 5 tokens: 21+15+10+15 scores.
+    Packed and padded: sequences of 6, 5, 4 and 5 tokens: 21+15+10+15 scores.
     """
-    assert work_of(pack(PAIRS, shared=True)) == Work(11, 6, 3 + 7 + 11 + 5 + 3 + 4 + 9)
-    assert work_of(pack(PAIRS, shared=False)) == Work(20, 6, 61)
+    assert work_of(pack(PAIRS, "shared")) == Work(11, 6, 3 + 7 + 11 + 5 + 3 + 4 + 9)
+    assert work_of(pack(PAIRS, "packed")) == work_of(pack(PAIRS, "padded")) == Work(20, 6, 61)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_the_work_of_pairs_adds_up_to_that_of_their_batch(shared: bool, shared_from_one_token: None) -> None:
-    known = 2 if shared else 0  # the beginning that both prompts share is computed with the first
+@pytest.mark.parametrize("layout", get_args(Layout))
+def test_the_work_of_pairs_adds_up_to_that_of_their_batch(layout: Layout, shared_from_one_token: None) -> None:
+    known = 2 if layout == "shared" else 0  # the beginning that both prompts share is computed with the first
     pairs = [PAIRS[0], TokenPair("b", (1, 2, 9), (5, 6, 8), (5, 6))]  # and the one of both answers once
-    parts = [work_of_pair(pairs[0], shared), work_of_pair(pairs[1], shared, known)]
-    assert parts[0] + parts[1] == work_of(pack(pairs, shared))
+    parts = [work_of_pair(pairs[0], layout), work_of_pair(pairs[1], layout, known)]
+    assert parts[0] + parts[1] == work_of(pack(pairs, layout))
 
 
 def test_figures_of_a_run_by_hand() -> None:
@@ -118,7 +120,7 @@ def test_no_tensor_over_the_vocabulary_grows_with_the_length_of_an_answer() -> N
     def largest_logits(tokens: int) -> int:
         answer = tuple(index % vocabulary for index in range(tokens // 2))
         with _LargestOver(vocabulary) as seen:
-            chosen_B, rejected_B = policy(pack([TokenPair("a", (1, 2), answer, answer[::-1])], shared=True))
+            chosen_B, rejected_B = policy(pack([TokenPair("a", (1, 2), answer, answer[::-1])], "shared"))
             (chosen_B - rejected_B).sum().backward()
         return seen.rows
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from raylign.train.flops import ModelSize, training_flops, work_of_pair
+from raylign.train.flops import ModelSize, pair_costs, training_flops, work_of_pair
 from raylign.train.order import Plan, share
+from raylign.train.packing import pack
 from raylign.train.schedule import learning_rate
 from raylign.train.threads import threads_per_worker
 from raylign.train.tokens import TokenPair
@@ -30,10 +31,13 @@ def test_the_seed_alone_decides_the_order() -> None:
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("micro_batches", [1, 2])
 @pytest.mark.parametrize("step", [0, 2])
-def test_any_number_of_workers_trains_the_same_global_batch(workers: int, micro_batches: int, step: int) -> None:
+@pytest.mark.parametrize("alike", [False, True])
+def test_any_number_of_workers_trains_the_same_global_batch(
+    workers: int, micro_batches: int, step: int, alike: bool
+) -> None:
     batch = Plan(pairs=22, batch_size=8, epochs=1, seed=5).batch(step)
     costs = [100.0 + 37 * (index * 7 % 22) for index in range(22)]
-    shares = [share(batch, costs, rank, workers, micro_batches) for rank in range(workers)]
+    shares = [share(batch, costs, rank, workers, micro_batches, alike) for rank in range(workers)]
     assert sorted(index for parts in shares for part in parts for index in part) == sorted(batch)
     assert {len(parts) for parts in shares} == {micro_batches}  # all take part in every collective call
     largest = math.ceil(8 / workers / micro_batches)
@@ -43,6 +47,9 @@ def test_any_number_of_workers_trains_the_same_global_batch(workers: int, micro_
 def test_a_last_batch_smaller_than_the_workers_leaves_some_empty() -> None:
     shares = [share([7, 3], [1.0] * 8, rank, 4, 1) for rank in range(4)]
     assert sorted(part for parts in shares for part in parts) == [[], [], [3], [7]]
+
+
+SIZE = ModelSize(body=10**8, body_trained=10**8, head=3 * 10**7, head_trained=3 * 10**7, attention=17_000)
 
 
 def lognormal_pairs(count: int) -> list[TokenPair]:
@@ -65,9 +72,8 @@ def test_workers_get_about_the_same_number_of_tokens_in_every_step(
 ) -> None:
     """The time that waiting costs: over an epoch, each step's busiest worker, summed, over the mean of all workers."""
     pairs = lognormal_pairs(800)
-    size = ModelSize(body=10**8, body_trained=10**8, head=3 * 10**7, head_trained=3 * 10**7, attention=17_000)
-    work = [work_of_pair(pair, shared=True) for pair in pairs]
-    costs = [training_flops(size, one) for one in work]
+    work = [work_of_pair(pair, "shared") for pair in pairs]
+    costs = [training_flops(SIZE, one) for one in work]
     plan = Plan(len(pairs), batch_size, epochs=1, seed=0)
 
     def imbalance(deal: Callable[[list[int], int], list[list[int]]]) -> float:
@@ -89,6 +95,25 @@ def test_micro_batches_that_run_at_the_same_time_cost_about_the_same() -> None:
     shares = [share(list(range(8)), costs, rank, 2, 4) for rank in range(2)]
     for first, second in zip(*shares, strict=True):
         assert costs[first[0]] == pytest.approx(costs[second[0]], abs=1.0)
+
+
+def test_rows_that_are_padded_lie_with_rows_of_like_length() -> None:
+    costs = [1.0, 9.0, 8.0, 2.0, 5.0, 5.1, 4.0]
+    assert share(range(7), costs, 0, 1, 3, alike=True) == [[1, 2], [5, 4], [6, 3, 0]]
+
+
+@pytest.mark.parametrize(("batch_size", "micro_batches", "most"), [(8, 2, 0.86), (64, 8, 0.65)])
+def test_padding_falls_where_like_lengths_lie_together(batch_size: int, micro_batches: int, most: float) -> None:
+    """Tokens of padded rows over an epoch of one worker, over those of micro-batches that cost about the same."""
+    pairs = lognormal_pairs(800)
+    costs = pair_costs(pairs, SIZE, "padded")
+    plan = Plan(len(pairs), batch_size, epochs=1, seed=0)
+
+    def tokens(alike: bool) -> int:
+        dealt = [share(plan.batch(step), costs, 0, 1, micro_batches, alike) for step in range(plan.steps)]
+        return sum(pack([pairs[at] for at in part], "padded").token_ids_RT.numel() for parts in dealt for part in parts)
+
+    assert tokens(alike=True) <= most * tokens(alike=False)
 
 
 @pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])

@@ -1,8 +1,8 @@
-"""Prompt-shared batches against the same pairs one row an answer: same log-probabilities, same gradients."""
+"""Batches in every layout against the same pairs one sequence at a time: same log-probabilities, same gradients."""
 
 import copy
 import random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,8 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from raylign.train import attention, attention_plan
 from raylign.train.attention import SEGMENTED
 from raylign.train.logprobs import Projection, token_logps
-from raylign.train.model_loading import why_not_shared
-from raylign.train.packing import common_prefix, pack
+from raylign.train.packing import Layout, Segment, common_prefix, pack
 from raylign.train.policy import Policy
 from raylign.train.tokens import TokenPair
 
@@ -68,7 +67,7 @@ def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("layout", get_args(Layout))
 @pytest.mark.parametrize(
     "changes",
     [
@@ -80,7 +79,7 @@ def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
     ids=["cpu", "gpu", "long", "longest"],
 )
 def test_log_probabilities_and_gradients_equal_plain_forward_passes(
-    shared: bool, changes: list[Any], monkeypatch: pytest.MonkeyPatch
+    layout: Layout, changes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever way attention is computed: as on a CPU, as on a GPU, as for segments too long for groups, and as for
     those too long for a mask."""
@@ -93,10 +92,10 @@ def test_log_probabilities_and_gradients_equal_plain_forward_passes(
     expected = gradients(plain, (weights * (expected_chosen - 0.5 * expected_rejected)).sum())
 
     model = copy.deepcopy(plain)
-    if shared:
+    if layout != "padded":
         model.set_attn_implementation(SEGMENTED)
     policy = Policy(model)
-    chosen_B, rejected_B = policy(pack(pairs, shared))
+    chosen_B, rejected_B = policy(pack(pairs, layout))
     assert chosen_B.dtype == torch.float32
     torch.testing.assert_close(chosen_B, expected_chosen, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(rejected_B, expected_rejected, rtol=1e-5, atol=1e-5)
@@ -109,7 +108,7 @@ def test_flex_attention_sees_what_the_groups_see(pairs: list[TokenPair]) -> None
     """Its mask, that is: on CPU it has no backward pass."""
     model = tiny_llama()
     model.set_attn_implementation(SEGMENTED)
-    batch = pack(pairs, shared=True)
+    batch = pack(pairs, "shared")
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         found, expected = (Policy(model, attention=kind)(batch) for kind in ("flex", "sdpa"))
     for values, wanted in zip(found, expected, strict=True):
@@ -122,7 +121,7 @@ def test_any_split_into_micro_batches_gives_the_same_gradient() -> None:
     policy = Policy(model)
 
     def loss(part: list[TokenPair]) -> torch.Tensor:
-        chosen_B, rejected_B = policy(pack(part, shared=True))
+        chosen_B, rejected_B = policy(pack(part, "shared"))
         return (chosen_B - rejected_B).sum() / len(pairs)
 
     whole = gradients(policy, loss(pairs))
@@ -137,24 +136,40 @@ def test_activation_checkpointing_changes_nothing() -> None:
     model, pairs = tiny_llama(), random_pairs(2)
     model.set_attn_implementation(SEGMENTED)
     policy = Policy(model).train()
-    plain = gradients(policy, policy(pack(pairs, shared=True))[0].sum())
+    plain = gradients(policy, policy(pack(pairs, "shared"))[0].sum())
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    again = gradients(policy, policy(pack(pairs, shared=True))[0].sum())
+    again = gradients(policy, policy(pack(pairs, "shared"))[0].sum())
     assert (again - plain).norm() / plain.norm() < 1e-6
 
 
 def test_prompts_are_computed_once_where_that_saves_enough() -> None:
     """Prompts 6 + (4, 0, 9, 3, 1) share their first 6 tokens, and both answers of a pair the rest, but for rests of 3
     and 1, which are not worth a segment; answers hold 19 + 10 + 16 + 4 + 38 = 87 tokens."""
-    batch = pack(random_pairs(), shared=True)
+    batch = pack(random_pairs(), "shared")
     assert batch.token_ids_RT.shape == (1, 6 + (4 + 0 + 9 + 2 * 3 + 2 * 1) + 87)
     assert batch.target_N.numel() == 87
+
+
+def test_packed_answers_have_their_own_copy_of_the_prompt_and_no_padding() -> None:
+    pairs = [TokenPair("a", (1, 2, 3, 4), (5, 6), (7,)), TokenPair("b", (1, 2, 3, 4), (5,), ())]
+    batch = pack(pairs, "packed")
+    assert batch.token_ids_RT.tolist() == [[1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 7, 1, 2, 3, 4, 5]]
+    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]]
+    assert batch.segments == (Segment(0, 6, ()), Segment(6, 5, ()), Segment(11, 5, ()))
+    assert batch.padding_RT is None
+    assert batch.read_N.tolist() == [3, 4, 9, 14]
+    assert batch.answer_N.tolist() == [0, 0, 1, 2]
+
+
+def test_answers_that_have_too_little_in_common_lie_packed_in_the_shared_layout_too() -> None:
+    pairs = [TokenPair("a", (1, 2, 3), (5, 6), (7,))]
+    assert pack(pairs, "shared").segments == pack(pairs, "packed").segments
 
 
 def test_positions_of_both_answers_go_on_from_the_prompt() -> None:
     system = (11, 12, 13, 14)
     pairs = [TokenPair("a", (*system, 1, 2, 3, 4), (5, 6), (7,)), TokenPair("b", (*system, 9, 9, 9, 9), (5,), (6, 7))]
-    batch = pack(pairs, shared=True)
+    batch = pack(pairs, "shared")
     assert batch.token_ids_RT.tolist() == [[*system, 1, 2, 3, 4, 5, 6, 7, 9, 9, 9, 9, 5, 6, 7]]
     assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 4, 5, 6, 7, 8, 8, 9]]
     assert batch.read_N.tolist() == [7, 8, 7, 14, 14, 16]  # first tokens are read from the end of their prompt
@@ -170,7 +185,7 @@ ALIKE = [
 
 
 def test_what_answers_begin_with_is_computed_once_too() -> None:
-    batch = pack(ALIKE, shared=True)
+    batch = pack(ALIKE, "shared")
     once = [1, 2, 3, 4, 5, 6, 7]
     assert sorted(batch.token_ids_RT[0].tolist()) == sorted([*once, 8, 9, 9, 8, 9, 9, 50, 51, 52, 53, 54, 60, 61, 70])
     assert batch.target_N.numel() == 6 + 5 + 4 + 7 + 2 + 1  # and still counted for every answer
@@ -183,7 +198,7 @@ def test_answers_that_begin_alike_keep_their_log_probabilities_and_gradients() -
     policy, weights = Policy(model), torch.tensor([0.3, -1.0, 2.0])
     expected_B = torch.stack([logps_one_by_one(plain, pair, pair.chosen_ids) for pair in ALIKE])
     other_B = torch.stack([logps_one_by_one(plain, pair, pair.rejected_ids) for pair in ALIKE])
-    chosen_B, rejected_B = policy(pack(ALIKE, shared=True))
+    chosen_B, rejected_B = policy(pack(ALIKE, "shared"))
     torch.testing.assert_close(chosen_B, expected_B, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(rejected_B, other_B, rtol=1e-5, atol=1e-5)
     expected = gradients(plain, (weights * (expected_B - 0.5 * other_B)).sum())
@@ -200,14 +215,14 @@ def singles(pairs: list[TokenPair]) -> list[TokenPair]:
     ]
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_single_answers_have_the_log_probabilities_they_have_in_a_pair(shared: bool) -> None:
+@pytest.mark.parametrize("layout", get_args(Layout))
+def test_single_answers_have_the_log_probabilities_they_have_in_a_pair(layout: Layout) -> None:
     model, pairs = tiny_llama(), random_pairs(4)
-    if shared:
+    if layout != "padded":
         model.set_attn_implementation(SEGMENTED)
     policy = Policy(model)
-    chosen_B, rejected_B = policy(pack(pairs, shared))
-    chosen_S, rejected_S = policy(pack(singles(pairs), shared))
+    chosen_B, rejected_B = policy(pack(pairs, layout))
+    chosen_S, rejected_S = policy(pack(singles(pairs), layout))
     torch.testing.assert_close(chosen_S[0::2], chosen_B, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(rejected_S[1::2], rejected_B, rtol=1e-5, atol=1e-5)
     assert chosen_S[1::2].tolist() == rejected_S[0::2].tolist() == [0.0] * len(pairs)
@@ -215,10 +230,9 @@ def test_single_answers_have_the_log_probabilities_they_have_in_a_pair(shared: b
 
 def test_an_answer_that_is_not_given_takes_no_room() -> None:
     row = [TokenPair("a", (1, 2, 3), (), (6, 7))]
-    assert pack(row, shared=True).token_ids_RT.tolist() == [[1, 2, 3, 6, 7]]
-    assert pack(row, shared=False).token_ids_RT.tolist() == [[1, 2, 3, 6, 7]]
-    for shared in (True, False):
-        assert pack(row, shared).answer_N.tolist() == [1, 1]
+    for layout in get_args(Layout):
+        assert pack(row, layout).token_ids_RT.tolist() == [[1, 2, 3, 6, 7]]
+        assert pack(row, layout).answer_N.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -290,25 +304,13 @@ def test_a_large_vocabulary_does_not_bias_log_probabilities() -> None:
     assert float((found.double() - truth).mean().abs()) < 5e-7
 
 
-def test_models_whose_attention_cannot_be_cut_are_padded_instead() -> None:
-    from transformers import Gemma2Config, Gemma2ForCausalLM, MistralConfig, MistralForCausalLM
-
-    small = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
-    mistral = MistralForCausalLM(MistralConfig(**small, **heads, sliding_window=16))
-    assert "sliding window" in (why_not_shared(mistral) or "")
-    gemma = Gemma2ForCausalLM(Gemma2Config(**small, **heads))
-    assert "sliding" in (why_not_shared(gemma) or "")
-    assert why_not_shared(tiny_llama()) is None
-
-
 def test_bf16_log_probabilities_are_nearer_to_the_truth_than_a_model_all_in_bf16() -> None:
     """The truth is fp32 on the same, rounded weights."""
     model, pairs = tiny_llama(initializer_range=0.05, num_hidden_layers=24).bfloat16(), random_pairs()
     exact = copy.deepcopy(model).float()
     answers = [(pair, answer) for pair in pairs for answer in (pair.chosen_ids, pair.rejected_ids)]
     with torch.no_grad():
-        chosen_B, rejected_B = Policy(model)(pack(pairs, shared=False))
+        chosen_B, rejected_B = Policy(model)(pack(pairs, "padded"))
         ours_A = torch.stack([chosen_B, rejected_B], dim=1).flatten()
         plain_A = torch.stack([logps_one_by_one(model, pair, answer) for pair, answer in answers])
         truth_A = torch.stack([logps_one_by_one(exact, pair, answer) for pair, answer in answers])

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from raylign.train.attention import SEGMENTED
 from raylign.train.head import anchor_head
 from raylign.train.job import Job
 from raylign.train.lean import make_lean
-from raylign.train.packing import pack
+from raylign.train.packing import Layout, pack
 from raylign.train.policy import Policy
 from raylign.train.products import is_wide, widen
 from raylign.train.tokens import TokenPair
@@ -57,21 +57,21 @@ def llama() -> Any:
     )  # fmt: skip
 
 
-def logps(model: Any, shared: bool) -> torch.Tensor:
+def logps(model: Any, layout: Layout) -> torch.Tensor:
     pairs = [TokenPair(str(at), (1, 2, 3, at), (at, 9, 4), (7, at, 8, 5)) for at in range(10, 14)]
-    model.set_attn_implementation(SEGMENTED if shared else "sdpa")
-    return torch.cat(Policy(model)(pack(pairs, shared)))
+    model.set_attn_implementation("sdpa" if layout == "padded" else SEGMENTED)
+    return torch.cat(Policy(model)(pack(pairs, layout)))
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_bf16_weights_in_fp32_products_are_as_good_as_an_fp32_model(shared: bool) -> None:
+@pytest.mark.parametrize("layout", get_args(Layout))
+def test_bf16_weights_in_fp32_products_are_as_good_as_an_fp32_model(layout: Layout) -> None:
     model = llama()
     exact = copy.deepcopy(model).float()
     make_lean(model)
     assert widen(model)
     assert is_wide(model)
     anchor_head(model)
-    found, truth = logps(model, shared), logps(exact, shared)
+    found, truth = logps(model, layout), logps(exact, layout)
     torch.testing.assert_close(found, truth, rtol=1e-5, atol=1e-4)
     found.sum().backward()
     truth.sum().backward()

@@ -5,7 +5,8 @@ import torch
 from transformers import LlamaConfig
 
 from raylign.errors import ModelError
-from raylign.train.packing import pack
+from raylign.train.layout import Choice
+from raylign.train.packing import Layout, pack
 from raylign.train.tokens import TokenPair
 from raylign.train.ulysses import check_heads, check_row, slice_of
 
@@ -15,9 +16,10 @@ PAIRS = [
 ]
 
 
+@pytest.mark.parametrize("layout", ["shared", "packed"])
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 40])
-def test_slices_hold_every_token_and_every_completion_token_once(count: int) -> None:
-    whole = pack(PAIRS, shared=True)
+def test_slices_hold_every_token_and_every_completion_token_once(count: int, layout: Layout) -> None:
+    whole = pack(PAIRS, layout)
     row = whole.token_ids_RT[0]
     slices = [slice_of(whole, place, count) for place in range(count)]
     assert len({part.token_ids_RT.shape for part in slices}) == 1
@@ -39,8 +41,9 @@ def test_slices_hold_every_token_and_every_completion_token_once(count: int) -> 
 def test_models_whose_rows_cannot_be_sliced_are_refused() -> None:
     settings = LlamaConfig(num_attention_heads=8, num_key_value_heads=4)
     check_heads(settings, 4)
-    check_row(None, 4)
+    for layout in ("shared", "packed"):
+        check_row(Choice(layout, "a reason"), 4)
     with pytest.raises(ModelError, match=r"sequence_parallel is 3, and the model's attention has 4 key-value heads"):
         check_heads(settings, 3)
-    with pytest.raises(ModelError, match="cannot share a row: sliding window"):
-        check_row("sliding window", 2)
+    with pytest.raises(ModelError, match="sequence_parallel is 2, and answers of this model each need a row: hybrid"):
+        check_row(Choice("padded", "hybrid"), 2)
