@@ -60,6 +60,10 @@ def segmented_attention(
             raise ModelError(
                 f"the model's attention uses {name}, which attention over a row of segments does not compute"
             )
+    if attention_mask is not None:
+        raise ModelError(
+            "the model masks its attention itself, which attention over a row of segments does not compute"
+        )
     assert plan is not None
     if sliding_window is not None and sliding_window < plan.longest:
         raise ModelError(

@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from raylign.errors import ModelError
 from raylign.train import attention, attention_plan
-from raylign.train.attention import SEGMENTED
+from raylign.train.attention import SEGMENTED, segmented_attention
 from raylign.train.logprobs import Projection, token_logps
 from raylign.train.packing import Layout, Segment, common_prefix, pack
 from raylign.train.policy import Policy
@@ -315,3 +316,9 @@ def test_bf16_log_probabilities_are_nearer_to_the_truth_than_a_model_all_in_bf16
         plain_A = torch.stack([logps_one_by_one(model, pair, answer) for pair, answer in answers])
         truth_A = torch.stack([logps_one_by_one(exact, pair, answer) for pair, answer in answers])
     assert (ours_A - truth_A).norm() < 0.8 * (plain_A - truth_A).norm()
+
+
+def test_a_mask_that_a_model_makes_itself_is_refused_and_not_left_out() -> None:
+    heads = torch.zeros(1, 2, 3, 4)
+    with pytest.raises(ModelError, match="masks its attention itself"):
+        segmented_attention(torch.nn.Identity(), heads, heads, heads, torch.ones(1, 1, 3, 3))
