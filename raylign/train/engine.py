@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from raylign.config.schema import LoopConfig
 from raylign.errors import RaylignError, TrainingError
-from raylign.train.accumulation import accumulate_in_fp32
+from raylign.train.accumulation import Accumulation
 from raylign.train.checkpoint import SavedCheckpoint, Share
 from raylign.train.deepspeed_config import accumulates_itself, accumulation_steps, deepspeed_config
 from raylign.train.flops import model_size
@@ -53,9 +53,9 @@ class Engine:
             model_parameters=[parameter for parameter in policy.parameters() if parameter.requires_grad],
             config=deepspeed_config(config.train, self.workers),
         )
-        if accumulates_itself(train, self.workers):
-            trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-            accumulate_in_fp32(trained, self.engine.is_gradient_accumulation_boundary)
+        trained = {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
+        held_back = trained if accumulates_itself(train, self.workers) else {}
+        self.accumulation = Accumulation(held_back, self.engine.is_gradient_accumulation_boundary)
         self.engine.train()
         self.micro_batch_size = config.train.micro_batch_size
         self.zero_stage = config.train.zero_stage
@@ -95,6 +95,16 @@ class Engine:
         """The rate of the next optimizer step."""
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
+
+    def check_gradients(self) -> None:
+        """After a step's last micro-batch: raise a TrainingError, on all workers, where one loses a gradient."""
+        if not self.accumulation.sums:
+            return
+        if left := [name for names in self.gather(self.accumulation.left_behind()) for name in names]:
+            raise TrainingError(
+                f"{left[0]} has a gradient from one micro-batch of a step and none from its last",
+                "set train.micro_batch_size so that a worker takes its part of train.batch_size at once",
+            )
 
     def batch(self, pairs: Sequence[TokenPair]) -> Batch:
         """A micro-batch laid out on this worker's device."""

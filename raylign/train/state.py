@@ -12,7 +12,7 @@ class State:
     key: str
     """The reference key: a checkpoint of other weights or pairs is refused."""
     config: str = ""
-    """The configuration as YAML: so is one that was trained with other settings."""
+    """The configuration as YAML: so is one that was trained with other settings. Empty where it was not kept yet."""
     losses: list[float] = field(default_factory=list)
     """Mean preference loss of each finished step: without its sft term, as `Objective.preference_loss` has it."""
     heldout: list[float] = field(default_factory=list)

@@ -156,6 +156,7 @@ class _Training:
             if number == len(parts):
                 rows = {id_: row for found in self.engine.gather(rows) for id_, row in found.items()}
                 self.check(rows, step)
+                self.engine.check_gradients()
             self.engine.engine.step()
         means = means_of(rows.values())
         if self.objective.needs_baseline:
@@ -234,7 +235,8 @@ class _Training:
                 "the checkpoint in this run folder was trained on other pairs or from another model",
                 "name a new folder with --out, or delete the run's train folder",
             )
-        if changed := training_difference(state.config, to_yaml(self.job.config)):
+        changed = training_difference(state.config, to_yaml(self.job.config)) if state.config else []  # as older ones
+        if changed:
             raise TrainingError(
                 f"the checkpoint in this run folder was trained with other settings: {'; '.join(changed)}",
                 "name a new folder with --out, or delete the run's train folder",

@@ -165,6 +165,15 @@ def test_single_answers_are_trained_on_against_a_baseline_of_the_global_batch(
     assert len(list((tmp_path / "pairs").glob("reference-*.parquet"))) == 2
 
 
+def test_a_bf16_step_does_not_depend_on_its_micro_batches(ray_cluster: None, tiny_model: Path, tmp_path: Path) -> None:
+    norms = []
+    for pairs in (4, 1):
+        path = tmp_path / str(pairs)
+        train(path, tiny_model, "train.dtype=bf16", f"train.micro_batch_size={pairs}", "train.epochs=1")
+        norms.append([line["gradient_norm"] for line in steps(path).values()])
+    assert norms[1] == pytest.approx(norms[0], rel=2e-3)
+
+
 def test_what_cannot_be_trained_is_one_clear_error_before_workers_start(
     ray_cluster: None, tiny_model: Path, tmp_path: Path
 ) -> None:
