@@ -50,23 +50,25 @@ def run_sweep(points: Sequence[Point], configs: Sequence[LoopConfig], folder: Ru
 def sweep(points: Sequence[Point], configs: Sequence[LoopConfig], folder: RunFolder, screen: Screen) -> list[str]:
     """Train at each point that is not finished yet; returns the table's lines for a person. Ray must be running.
 
-    A point whose training is refused by its own checks, as with too high a learning rate, is a row that says so, and is
-    tried again by the next start. Any other error has nothing to do with the point and ends the sweep: the rows so far
-    are in the table, and the next start goes on.
+    A point whose training fails is a row that says so, and is tried again by the next start. What training's own checks
+    refuse, as too high a learning rate, is a result; anything else, such as a full disk or memory that a point's own
+    settings need, is raised once all points have had their turn.
 
     Raises:
-        TrainingLostError: training ended from outside, as by a full disk.
+        TrainingLostError: the first that training did not end by its own checks.
         RunFolderError: a point's folder holds a run with other settings.
         InputError, ModelError, PlanError: as `raylign.train.stage.run`.
     """
-    rows: list[Row] = []
+    rows, lost = list[Row](), list[TrainingLostError]()
     varied = sorted({override.partition("=")[0].partition(".")[2] for point in points for override in point.overrides})
     for number, (point, config) in enumerate(zip(points, configs, strict=True), start=1):
         screen.say(f"{number} of {len(points)}: {' '.join(point.overrides)}")
         command = ["raylign", "sweep", *point.overrides]
         with closing(RunFolder.open(folder.path / point.name, config, command)) as run:
-            rows.append(_train(config, run, screen, _settings(config, varied)))
+            rows.append(_train(config, run, screen, _settings(config, varied), lost))
         _write(folder.path, rows)
+    if lost:
+        raise lost[0]
     return lines(rows)
 
 
@@ -75,14 +77,16 @@ def _settings(config: LoopConfig, varied: Sequence[str]) -> dict[str, Any]:
     return {name: known[name] for name in dict.fromkeys((*_ALWAYS_SHOWN, *varied))}
 
 
-def _train(config: LoopConfig, run: RunFolder, screen: Screen, settings: dict[str, Any]) -> Row:
+def _train(
+    config: LoopConfig, run: RunFolder, screen: Screen, settings: dict[str, Any], lost: list[TrainingLostError]
+) -> Row:
     name = run.path.name
     if run.finished(TRAIN.folder) is None:
         try:
             run_stage(config, run, screen, TRAIN)
-        except TrainingLostError:
-            raise
         except TrainingError as error:
+            if isinstance(error, TrainingLostError):
+                lost.append(error)
             screen.say(f"train     failed: {error}")
             return Row(settings, name, status=error.message)
     write_summary(run)

@@ -1,4 +1,4 @@
-"""What a sweep makes of a point that fails: a row where training refused it, its end where training was lost."""
+"""What a sweep makes of a point that fails: a row, and an error at the end where no check of its own refused it."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def test_a_point_that_its_own_checks_refuse_is_a_row_and_the_sweep_goes_on(
     assert "failed: training stopped at step 3" in lines[2]
 
 
-def test_what_has_nothing_to_do_with_a_point_ends_the_sweep_and_the_next_start_goes_on(
+def test_what_no_check_refused_is_raised_after_all_points_and_tried_again_by_the_next_start(
     sweep_with: Callable[[Fit], list[str]], tmp_path: Path
 ) -> None:
     trained: list[float] = []
@@ -65,13 +65,15 @@ def test_what_has_nothing_to_do_with_a_point_ends_the_sweep_and_the_next_start_g
 
     with pytest.raises(TrainingLostError, match=r"training failed: .*No space left on device; run again to go on"):
         sweep_with(disk_full)
-    assert trained == [0.1, 0.3]
-    assert table(tmp_path) == [(0.1, "ok")], "what is finished is kept"
+    assert trained == [0.1, 0.3, 0.5]
+    (first, second, third) = table(tmp_path)
+    assert (first, third) == ((0.1, "ok"), (0.5, "ok")), "what is finished is kept"
+    assert "No space left on device" in second[1]
 
     def room_again(beta: float) -> dict[str, Any]:
         trained.append(beta)
         return DONE
 
     sweep_with(room_again)
-    assert trained == [0.1, 0.3, 0.3, 0.5]
+    assert trained == [0.1, 0.3, 0.5, 0.3]
     assert table(tmp_path) == [(0.1, "ok"), (0.3, "ok"), (0.5, "ok")]
