@@ -106,7 +106,7 @@ class TrainConfig:
     """Recompute activations in the backward pass to save memory."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     export: str = field(default="merged", metadata={"allowed": ("merged", "adapter")})
-    """With LoRA: `merged` writes a whole model, `adapter` the adapter alone, which neither serve nor evaluate takes."""
+    """With LoRA: `merged` writes a whole model, `adapter` the adapter alone, which evaluate does not take."""
     log_every: int = field(default=5, metadata=OPERATION | {"low": 1})
     """Steps between lines of training metrics."""
     evaluate_every: int = field(default=20, metadata={"low": 1})

@@ -92,7 +92,7 @@ def _adapter(name: str, source: str, models: Mapping[str, str]) -> Adapter:
     if not found:
         raise ModelError(
             f"model {name!r} is an adapter on {base}, and that is not served beside it",
-            f"serve it too: --model NAME={base}",
+            f"serve it too: --model NAME={BUNDLED if on_bundled else base}",
         )
     return Adapter(name, str(folder), found[0], rank)
 

@@ -42,8 +42,8 @@ class _TokenLogps(torch.autograd.Function):
 class _MatrixLogps(torch.autograd.Function):
     """log softmax(hidden · weightᵀ)[target] in fp32, a chunk of logits at a time, with one gradient of the weight.
 
-    Autograd makes a gradient of the whole weight for every chunk, and adds it to those before. Here the chunks' are
-    added up in fp32 and rounded once, as one product over all of them would be.
+    Autograd makes a gradient of the whole weight for every chunk, and adds it to those before. Here the chunks'
+    products are added up in fp32.
     """
 
     @staticmethod

@@ -131,7 +131,8 @@ def check_rope(settings: Any, longest: int) -> None:
     first = rope.get("original_max_position_embeddings") or getattr(text, "original_max_position_embeddings", None)
     if rope.get("rope_type") == "longrope" and first and longest > first:
         raise ModelError(
-            f"train.max_length is {longest}, and the model's LongRoPE changes for a whole batch beyond {first} tokens",
+            f"pairs may have {longest} tokens (train.max_length), and the model's LongRoPE changes for a whole batch "
+            f"beyond {first}",
             f"set train.max_length={first}",
         )
 
