@@ -155,7 +155,7 @@ def training(
     with tempfile.TemporaryDirectory(prefix="through-ray-") as made:
         for split, rows in (("train", pairs), ("heldout", pairs[:1])):
             with PartWriter(Path(made) / "pairs" / split, Pair) as writer:
-                writer.add([replace(pair, split=split) for pair in rows])
+                writer.add([replace(pair, id=f"{split} {pair.id}", split=split) for pair in rows])
         given = {
             "epochs": epochs,
             "batch_size": BATCH,
