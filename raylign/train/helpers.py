@@ -1,7 +1,8 @@
 """Puts the actors that Ray Train runs beside its workers behind them, in a private cluster. This acts.
 
-There are five, and each wakes a hundred times a second, whatever it is for. It takes a core from one thread of a step,
-and the others wait for that thread; at the lowest priority its turn comes when a core has nothing better to do.
+There are five, and one of Ray Data where training is the first to start it. Each wakes a hundred times a second,
+whatever it is for. It takes a core from one thread of a step, and the others wait for that thread; at the lowest
+priority its turn comes when a core has nothing better to do.
 """
 
 from collections.abc import Sequence
