@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from bench import Figure, Part, add_part, at_most, finish, measure_parts, options
+from bf16_products import made_here
 from peers import Rows, Side, as_rows, made_pairs, tokenise
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -267,10 +268,12 @@ def half_precision(bench: Bench) -> Part:
     losses: dict[str, list[float]] = {"truth": [], "bf16": [], "TRL": []}
     squares = {"bf16": 0.0, "TRL": 0.0}
     truth = bench.ours(pairs, learning_rate=0.0)
-    ours = bench.ours(pairs, dtype="bfloat16", products="bf16", learning_rate=0.0)  # on every CPU, as TRL
+    ours = bench.ours(pairs, dtype="bfloat16", products="bf16", bf16_anywhere=True, learning_rate=0.0)
     settings = {"bf16": True, "gradient_checkpointing": False, "max_length": None}
     for first in range(0, len(pairs), PAIRS):
-        theirs = bench.theirs(pairs[first : first + PAIRS], "apo_zero", PAIRS, learning_rate=0.0, settings=settings)
+        theirs = bench.theirs(
+            pairs[first : first + PAIRS], "apo_zero", PAIRS, learning_rate=0.0, settings=settings, bf16_anywhere=True
+        )
         asked = {"objective": "apo_zero", "batches": [list(range(first, first + PAIRS))]}
         found = {
             "truth": bench.gradient(truth, **asked), "bf16": bench.gradient(ours, **asked),
@@ -288,7 +291,12 @@ def half_precision(bench: Bench) -> Part:
     return [
         at_most("bf16: error of the loss, share of TRL's", errors["bf16"] / errors["TRL"], 1.0),
         at_most("bf16: error of the gradient, share of TRL's", distances["bf16"] / distances["TRL"], 1.0),
-    ], {"bf16 errors of the loss": errors, "bf16 errors of the gradient": distances, "bf16 losses": losses}
+    ], {
+        "bf16 products made in fp32": made_here(),
+        "bf16 errors of the loss": errors,
+        "bf16 errors of the gradient": distances,
+        "bf16 losses": losses,
+    }
 
 
 def trajectory(bench: Bench) -> Part:

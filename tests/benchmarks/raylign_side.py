@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from bf16_products import bf16_products
 from layouts import LAYOUTS, LOGITS, lay_out, model_flops, plain_logps, whole_head_logps
 from peers import TYPES, answer, from_rows, listen
 from safetensors.torch import save_file
@@ -256,7 +258,12 @@ def main() -> None:
     asked = listen()
     prepare_environment()
     torch.manual_seed(0)
-    bare = BareStep(asked())
+    start = asked()
+    with bf16_products() if start.get("bf16_anywhere") else nullcontext():
+        _serve(BareStep(start), asked)
+
+
+def _serve(bare: BareStep, asked: Callable[[], dict[str, Any]]) -> None:
     answer()
     known = {made.__name__: made for made in (steps, reference, arrange, gradient, profile, flops, logits)}
     while True:

@@ -4,11 +4,13 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 import trl
+from bf16_products import bf16_products
 from datasets import Dataset
 from peers import Rows, answer, listen
 from safetensors.torch import save_file
@@ -132,7 +134,11 @@ def main() -> None:
     asked = listen()
     request = asked()
     torch.manual_seed(0)
-    trainer = build(request)
+    with bf16_products() if request.get("bf16_anywhere") else nullcontext():
+        _serve(build(request), asked)
+
+
+def _serve(trainer: Any, asked: Asked) -> None:
     answer(reference_seconds=trainer.reference_seconds, version=trl.__version__)
     request = asked()
     if request["what"] == "gradient":
