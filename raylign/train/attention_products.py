@@ -1,10 +1,13 @@
 """Attention of small groups by plain matrix products, with a backward pass of its own; torch, meant for CPU.
 
 SDPA's backward pass is slow on CPU, and autograd's own would keep every matrix of attention weights. Here they are
-computed again in the backward pass, and the heads that share keys are in one product. Products are of the type that
-autocast says; weights, and sums over the segments that see a token, are fp32. So are the forward pass's scores: rounded
-to bf16 they would put every token's log-probability off by a twentieth more than SDPA does. SDPA itself sums in another
-order for every size of a group, and in bf16 an answer's log-probability would move by a nat with its neighbours.
+computed again in the backward pass, and the heads that share keys are in one product.
+
+Operands and results are of the type that autocast says, what is between them is fp32. Where most of a head's attention
+goes to one token, as it often goes to the first, that weight rounded to bf16 puts all it attends to off by the same
+share, and gradients by a fifth more than SDPA does, which rounds weights whose largest is 1; scores rounded to bf16 put
+log-probabilities off by a twentieth more. SDPA itself sums in another order for every size of a group, and in bf16 an
+answer's log-probability would move by a nat with its neighbours.
 """
 
 from collections.abc import Sequence
@@ -56,9 +59,9 @@ class _Products(torch.autograd.Function):
         parts_MHD = torch.split(gradient_MHD.to(query_THD.dtype), [len(group.kept_M) for group in ctx.groups])
         for group, part_MHD in zip(ctx.groups, parts_MHD, strict=True):
             of_query_MHD, *of_segments = _gradients(query_THD, key_TKD, value_TKD, part_MHD, group)
-            to_query.index_copy_(0, group.token_M, of_query_MHD.float())
+            to_query.index_copy_(0, group.token_M, of_query_MHD)
             for sums, of_segments_GSKD in zip((to_key, to_value), of_segments, strict=True):
-                sums.index_add_(0, group.key_GS.flatten(), of_segments_GSKD.flatten(0, 1).float())
+                sums.index_add_(0, group.key_GS.flatten(), of_segments_GSKD.flatten(0, 1))
         whole = zip((to_query.mul_(ctx.scale), to_key, to_value), ctx.types, strict=True)
         return *(tensor.to(dtype) for tensor, dtype in whole), None, None
 
@@ -66,7 +69,7 @@ class _Products(torch.autograd.Function):
 def _attend(query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, group: Group) -> torch.Tensor:
     """Attended values of one group: [M, heads, head_dim]."""
     query, key, value = _operands(query_THD, key_TKD, value_TKD, group)
-    attended = torch.bmm(_weights(query.float(), key.float(), group).to(value.dtype), value)
+    attended = torch.bmm(_weights(query, key, group), value).to(query_THD.dtype)
     return _drop_padding(attended, query_THD.shape[1], group)
 
 
@@ -74,14 +77,14 @@ def _gradients(
     query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, gradient_MHD: torch.Tensor, group: Group
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of one group's queries [M, heads, head_dim], and of its keys and values [G, S, key heads, head_dim]."""
-    heads, dtype = key_TKD.shape[1], query_THD.dtype
+    heads = key_TKD.shape[1]
     query, key, value = _operands(query_THD, key_TKD, value_TKD, group)
     weights = _weights(query, key, group)
-    gradient = _by_key_head(_pad(gradient_MHD, group), heads)
-    of_value = torch.bmm(weights.to(dtype).transpose(1, 2), gradient)
+    gradient = _by_key_head(_pad(gradient_MHD, group), heads).float()
+    of_value = torch.bmm(weights.transpose(1, 2), gradient)
     # Softmax: what comes back to a score is weight · (gradient − the row's mean gradient under its weights).
-    weighted = torch.bmm(gradient, value.transpose(1, 2)).float().mul_(weights)
-    scores = weighted.sub_(weights.mul_(weighted.sum(dim=-1, keepdim=True))).to(dtype)
+    weighted = torch.bmm(gradient, value.transpose(1, 2)).mul_(weights)
+    scores = weighted.sub_(weights.mul_(weighted.sum(dim=-1, keepdim=True)))
     of_query = _drop_padding(torch.bmm(scores, key), query_THD.shape[1], group)
     of_key = torch.bmm(scores.transpose(1, 2), query)
     return of_query, _by_segment(of_key, heads), _by_segment(of_value, heads)
@@ -90,17 +93,18 @@ def _gradients(
 def _operands(
     query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, group: Group
 ) -> tuple[torch.Tensor, ...]:
-    """A group's queries, keys and values, each with G · key heads in front."""
-    return tuple(_by_key_head(tensor, key_TKD.shape[1]) for tensor in gather(query_THD, key_TKD, value_TKD, group))
+    """A group's queries, keys and values in fp32, each with G · key heads in front."""
+    gathered = gather(query_THD, key_TKD, value_TKD, group)
+    return tuple(_by_key_head(tensor, key_TKD.shape[1]).float() for tensor in gathered)
 
 
 def _weights(query: torch.Tensor, key: torch.Tensor, group: Group) -> torch.Tensor:
-    """Attention weights in fp32, of a group's operands."""
+    """Attention weights of a group's operands."""
     assert group.bias_GLS is not None  # a small group has one
     count, length, seen = group.bias_GLS.shape
     scores = torch.bmm(query, key.transpose(1, 2))
     scores.view(count, -1, length, seen).add_(group.bias_GLS[:, None])
-    return torch.softmax(scores, dim=-1, dtype=torch.float32)
+    return torch.softmax(scores, dim=-1)
 
 
 def _by_key_head(tensor_GLHD: torch.Tensor, key_heads: int) -> torch.Tensor:
