@@ -58,29 +58,34 @@ class _MatrixLogps(torch.autograd.Function):
         """Log-probabilities [N] in fp32 of the targets, whose logits come off their rows before these are rounded."""
         anchor_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
         anchor_N1 = anchor_N1.neg().to(weight_VD.dtype)
+        kept = _whole_chunks(len(hidden_ND), kept_tokens, chunk_tokens)
+        logits_KV = hidden_ND.new_empty(kept, len(weight_VD)) if kept else None
         logps: list[torch.Tensor] = []
         totals: list[torch.Tensor] = []
-        ctx.kept, ctx.chunk_tokens = [], chunk_tokens
-        rows = 0
+        done = 0
         for hidden, target, anchor in _chunks(chunk_tokens, hidden_ND, target_N, anchor_N1):
-            logits = torch.addmm(anchor, hidden, weight_VD.t())
+            place = logits_KV[done : done + len(hidden)] if logits_KV is not None and done < kept else None
+            done += len(hidden)
+            logits = torch.addmm(anchor, hidden, weight_VD.t(), out=place)
             for made, part in zip((logps, totals), _logps(logits, target), strict=True):
                 made.append(part)
-            rows += len(logits)
-            if rows <= kept_tokens:
-                ctx.kept.append(logits)
+        ctx.kept, ctx.block_tokens = logits_KV, max(chunk_tokens, kept)
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, torch.cat(totals))
         return torch.cat(logps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients of the hidden states and, where it is trained, of the weight."""
+        """Gradients of the hidden states and, where it is trained, of the weight.
+
+        As many rows at a time as were kept: their memory is free by then, and few products are to be added up.
+        """
         hidden_ND, weight_VD, target_N, anchor_N1, total_N = ctx.saved_tensors
         hidden_gradient_ND, weight_gradient_VD = torch.empty_like(hidden_ND), None
         rows = (hidden_ND, target_N, anchor_N1, total_N, gradients[0], hidden_gradient_ND)
-        for hidden, target, anchor, total, gradient, result in _chunks(ctx.chunk_tokens, *rows):
-            # A kept chunk is worked on in place, so it serves one backward pass; another one makes it again.
-            logits = ctx.kept.pop(0) if ctx.kept else torch.addmm(anchor, hidden, weight_VD.t())
+        for hidden, target, anchor, total, gradient, result in _chunks(ctx.block_tokens, *rows):
+            # Kept logits are worked on in place, so they serve one backward pass; another one makes them again.
+            logits, ctx.kept = ctx.kept, None
+            logits = torch.addmm(anchor, hidden, weight_VD.t()) if logits is None else logits
             _logits_gradient(logits, target, total, gradient, logits)
             torch.mm(logits, weight_VD, out=result)
             if ctx.needs_input_grad[1]:
@@ -89,6 +94,11 @@ class _MatrixLogps(torch.autograd.Function):
         if weight_gradient_VD is not None:
             weight_gradient_VD = weight_gradient_VD.to(weight_VD.dtype)
         return hidden_gradient_ND, weight_gradient_VD, None, None, None
+
+
+def _whole_chunks(rows: int, most: int, chunk: int) -> int:
+    """All rows, or else as many whole chunks of them as make at most so many."""
+    return rows if rows <= most else most - most % chunk
 
 
 def _add_product(sums: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor, others: bool) -> torch.Tensor:
