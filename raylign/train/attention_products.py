@@ -4,10 +4,10 @@ SDPA's backward pass is slow on CPU, and autograd's own would keep every matrix 
 computed again in the backward pass, and the heads that share keys are in one product.
 
 Operands and results are of the type that autocast says, what is between them is fp32. Where most of a head's attention
-goes to one token, as it often goes to the first, that weight rounded to bf16 puts all it attends to off by the same
-share, and gradients by a fifth more than SDPA does, which rounds weights whose largest is 1; scores rounded to bf16 put
-log-probabilities off by a twentieth more. SDPA itself sums in another order for every size of a group, and in bf16 an
-answer's log-probability would move by a nat with its neighbours.
+goes to one token, as it often goes to the first, that weight rounded to bf16 puts all it brings off by the same share,
+and the gradients of a whole model by a fifth more than SDPA does, which rounds weights whose largest is 1. SDPA itself
+sums in another order for every size of a group, and in bf16 an answer's log-probability would move by a nat with its
+neighbours.
 """
 
 from collections.abc import Sequence
@@ -45,20 +45,18 @@ class _Products(torch.autograd.Function):
         ctx.types = [tensor.dtype for tensor in (query_THD, key_TKD, value_TKD)]
         ctx.groups, ctx.scale = groups, scale
         dtype = product_type(query_THD)
-        row = (query_THD * scale).to(dtype), key_TKD.to(dtype), value_TKD.to(dtype)
+        row = query_THD.to(dtype), key_TKD.to(dtype), value_TKD.to(dtype)
         ctx.save_for_backward(*row)
         with torch.autocast("cpu", enabled=False):  # it would take the fp32 operands for bf16 ones
-            return torch.cat([_attend(*row, group) for group in groups])
+            return torch.cat([_attend(*row, scale, group) for group in groups])
 
     @staticmethod
     def backward(ctx: Any, gradient_MHD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query_THD, key_TKD, value_TKD = ctx.saved_tensors
-        to_query, to_key, to_value = (
-            torch.zeros(tensor.shape, dtype=torch.float32) for tensor in (query_THD, key_TKD, value_TKD)
-        )
-        parts_MHD = torch.split(gradient_MHD.to(query_THD.dtype), [len(group.kept_M) for group in ctx.groups])
+        row = ctx.saved_tensors
+        to_query, to_key, to_value = (torch.zeros(tensor.shape, dtype=torch.float32) for tensor in row)
+        parts_MHD = torch.split(gradient_MHD, [len(group.kept_M) for group in ctx.groups])
         for group, part_MHD in zip(ctx.groups, parts_MHD, strict=True):
-            of_query_MHD, *of_segments = _gradients(query_THD, key_TKD, value_TKD, part_MHD, group)
+            of_query_MHD, *of_segments = _gradients(*row, part_MHD, ctx.scale, group)
             to_query.index_copy_(0, group.token_M, of_query_MHD)
             for sums, of_segments_GSKD in zip((to_key, to_value), of_segments, strict=True):
                 sums.index_add_(0, group.key_GS.flatten(), of_segments_GSKD.flatten(0, 1))
@@ -66,19 +64,28 @@ class _Products(torch.autograd.Function):
         return *(tensor.to(dtype) for tensor, dtype in whole), None, None
 
 
-def _attend(query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, group: Group) -> torch.Tensor:
+def _attend(
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, scale: float, group: Group
+) -> torch.Tensor:
     """Attended values of one group: [M, heads, head_dim]."""
-    query, key, value = _operands(query_THD, key_TKD, value_TKD, group)
+    query, key, value = _operands(query_THD, key_TKD, value_TKD, scale, group)
     attended = torch.bmm(_weights(query, key, group), value).to(query_THD.dtype)
     return _drop_padding(attended, query_THD.shape[1], group)
 
 
 def _gradients(
-    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, gradient_MHD: torch.Tensor, group: Group
+    query_THD: torch.Tensor,
+    key_TKD: torch.Tensor,
+    value_TKD: torch.Tensor,
+    gradient_MHD: torch.Tensor,
+    scale: float,
+    group: Group,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of one group's queries [M, heads, head_dim], and of its keys and values [G, S, key heads, head_dim]."""
+    """Gradients of one group's scaled queries [M, heads, head_dim], and of its keys and values [G, S, key heads,
+    head_dim].
+    """
     heads = key_TKD.shape[1]
-    query, key, value = _operands(query_THD, key_TKD, value_TKD, group)
+    query, key, value = _operands(query_THD, key_TKD, value_TKD, scale, group)
     weights = _weights(query, key, group)
     gradient = _by_key_head(_pad(gradient_MHD, group), heads).float()
     of_value = torch.bmm(weights.transpose(1, 2), gradient)
@@ -91,11 +98,12 @@ def _gradients(
 
 
 def _operands(
-    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, group: Group
-) -> tuple[torch.Tensor, ...]:
-    """A group's queries, keys and values in fp32, each with G · key heads in front."""
+    query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, scale: float, group: Group
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A group's scaled queries, keys and values in fp32, each with G · key heads in front."""
     gathered = gather(query_THD, key_TKD, value_TKD, group)
-    return tuple(_by_key_head(tensor, key_TKD.shape[1]).float() for tensor in gathered)
+    query, key, value = (_by_key_head(tensor, key_TKD.shape[1]).float() for tensor in gathered)
+    return query * scale, key, value
 
 
 def _weights(query: torch.Tensor, key: torch.Tensor, group: Group) -> torch.Tensor:
