@@ -52,11 +52,13 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient_MHD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        row = ctx.saved_tensors
-        to_query, to_key, to_value = (torch.zeros(tensor.shape, dtype=torch.float32) for tensor in row)
+        query_THD, key_TKD, value_TKD = ctx.saved_tensors
+        to_query, to_key, to_value = (
+            torch.zeros(tensor.shape, dtype=torch.float32) for tensor in (query_THD, key_TKD, value_TKD)
+        )
         parts_MHD = torch.split(gradient_MHD, [len(group.kept_M) for group in ctx.groups])
         for group, part_MHD in zip(ctx.groups, parts_MHD, strict=True):
-            of_query_MHD, *of_segments = _gradients(*row, part_MHD, ctx.scale, group)
+            of_query_MHD, *of_segments = _gradients(query_THD, key_TKD, value_TKD, part_MHD, ctx.scale, group)
             to_query.index_copy_(0, group.token_M, of_query_MHD)
             for sums, of_segments_GSKD in zip((to_key, to_value), of_segments, strict=True):
                 sums.index_add_(0, group.key_GS.flatten(), of_segments_GSKD.flatten(0, 1))

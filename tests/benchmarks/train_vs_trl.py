@@ -257,7 +257,7 @@ def parts(
         "ablation": lambda: ablation(settings, sets["CLAIR"], 1 if quick else 5),
         "profile": lambda: profile(settings, sets["CLAIR"]),
         "logits": lambda: logits_memory(settings),
-        "through Ray": lambda: share_of_bare(settings, clair, tokenizer, epochs=1 if quick else 3),
+        "through Ray": lambda: share_of_bare(settings, clair, tokenizer, epochs=1 if quick else 4),
         "Ray at rest": lambda: while_ray_rests(settings, clair, tokenizer, epochs=1 if quick else 4),
     }
 
