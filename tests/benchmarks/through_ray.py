@@ -93,7 +93,9 @@ def share_of_bare(settings: dict[str, Any], pairs: Sequence[Pair], tokenizer: An
     shares = {step: alone[step] / through[step] for step in range(max(WARM, TURN), len(through))}
     counted = [share for step, share in shares.items() if step % TURN == TURN - 1]
     print(f"peak memory of the training worker: {peak:.2f} GiB")
-    print(f"all steps, those with which Ray catches up among them: {median(shares.values()):.3f} of the bare step's speed")
+    print(
+        f"all steps, those with which Ray catches up among them: {median(shares.values()):.3f} of the bare step's speed"
+    )
     return [at_least("through Ray Train and DeepSpeed: speed, share of the bare step", median(counted), 0.95)], {
         "share_of_bare": counted,
         "share_of_bare_with_catching_up": list(shares.values()),
