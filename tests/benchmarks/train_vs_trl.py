@@ -32,6 +32,7 @@ from typing import Any
 import torch
 from ablation import ablation, logits_memory, profile
 from bench import Part, add_part, at_least, at_most, finish, measure_parts, options
+from bf16_products import made_here
 from peers import (
     as_rows,
     batches_of,
@@ -224,18 +225,22 @@ def speed(setting: Setting, sets: dict[str, list[TokenPair]], name: str, quick: 
 
 
 def memory(setting: Setting, pairs: Sequence[TokenPair]) -> Part:
-    """Most memory that each side ever holds, each in a fresh process, over the same three batches of 8."""
+    """Most memory that each side ever holds, each in a fresh process, over the same three batches of 8.
+
+    In bf16 on both sides, on every processor: see `bf16_products`.
+    """
     rounds = cut_rounds(pairs, 8, Size(1, 2))
     batches = [batch for batches in indices(rounds) for batch in batches]
     peaks = {}
+    products = {"products": "bf16", "bf16_anywhere": True} if setting.dtype == "bf16" else {}
     everything = [pair for part in rounds for batch in part for pair in batch]
     for name, changes in (("raylign", {}), ("raylign, activation checkpointing", {"activation_checkpointing": True})):
-        with side("raylign_side.py", **setting.ours(everything, **changes)) as made:
+        with side("raylign_side.py", **setting.ours(everything, **products, **changes)) as made:
             made.ask("reference", batches=batches)
             made.ask("steps", batches=batches)
             peaks[name] = made.peak_bytes
     for rival, settings in (("best", BEST), ("default", DEFAULT)):
-        with side("trl_side.py", **setting.trl(rounds, 8, settings)) as made:
+        with side("trl_side.py", **setting.trl(rounds, 8, settings), **products) as made:
             made.ask("steps", steps=len(batches))
             peaks[rival] = made.peak_bytes
     for name, found in peaks.items():
@@ -243,7 +248,7 @@ def memory(setting: Setting, pairs: Sequence[TokenPair]) -> Part:
     return [
         at_most("peak memory, share of TRL's default", peaks["raylign"] / peaks["default"], 0.6),
         at_most("peak memory, share of TRL's best", peaks["raylign"] / peaks["best"], 0.8),
-    ], {"peak_bytes": peaks}
+    ], {"peak_bytes": peaks, "bf16 products made in fp32": bool(products) and made_here()}
 
 
 def parts(
