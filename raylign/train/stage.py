@@ -3,31 +3,23 @@
 import os
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from raylign.arithmetic import fast_type
-from raylign.config.objective import UNPAIRED, answers_needed, parse_objective
 from raylign.config.schema import LoopConfig
 from raylign.config.training import TrainConfig
-from raylign.errors import InputError, TrainingError, TrainingLostError, find_raylign_error
+from raylign.errors import TrainingError, TrainingLostError, find_raylign_error
 from raylign.facts import cluster_waits
 from raylign.model import BUNDLED, names_elsewhere, resolve_model
 from raylign.pairs.store import pairs_folder, read_manifest
-from raylign.parts import part_paths, read_records
-from raylign.records import Pair
 from raylign.room import require_room
 from raylign.run_folder import RunFolder, write_json
 from raylign.screen import Screen, StageProgress
-from raylign.tokenizer import load_tokenizer
 from raylign.train.allocator import allocator_environment
-from raylign.train.early_stop import is_measured
 from raylign.train.helpers import Helpers
 from raylign.train.job import CHECKPOINTS, Job
-from raylign.train.tokens import TokenPair, encode_pairs
+from raylign.train.prepare import prepare_tokens
 
 _POLL_SECONDS = 0.5
 
@@ -61,7 +53,7 @@ def run(config: LoopConfig, folder: RunFolder, screen: Screen) -> dict[str, Any]
     folder.stage("train")
     with screen.stage("train", "step", cluster_waits) as progress:
         progress.update(0, 1, "reading the pairs")
-        prepared = _prepare_tokens(job, model)
+        prepared = prepare_tokens(job, model)
         job = _settle_products(job, folder)
         train = config.train
         require_room(
@@ -89,56 +81,6 @@ def _settle_products(job: Job, folder: RunFolder) -> Job:
         settled = {"products": fast_type(train.gpus_per_worker)}
         write_json(job.products_path, settled)
     return replace(job, config=replace(job.config, train=replace(train, products=settled["products"])))
-
-
-def _prepare_tokens(job: Job, model: str) -> dict[str, Any]:
-    """Look at the model, and write both splits as token ids; returns how many pairs were dropped, and truncated."""
-    from raylign.train.model_loading import check_rope, context_length, read_settings
-    from raylign.train.ulysses import check_heads
-
-    train, trusted = job.config.train, job.config.trust_remote_code
-    pairs_folder = job.pairs
-    if not part_paths(pairs_folder / "train"):
-        raise InputError(
-            f"no pairs in {pairs_folder / 'train'}",
-            "run `raylign pairs` on this run folder first, or set train.pairs to a folder of pairs",
-        )
-    settings = read_settings(model, trusted)
-    check_heads(settings, train.sequence_parallel)
-    longest = min(train.max_length, context_length(settings) or train.max_length)
-    check_rope(settings, longest)
-    tokenizer = load_tokenizer(model, trusted)
-    needed = answers_needed(parse_objective(train.objective))
-    dropped: Counter[str] = Counter()
-    truncated, ids = 0, set[str]()
-    for split in ("train", "heldout"):
-        rows = read_records(pairs_folder / split, Pair)
-        encoded = encode_pairs(rows, tokenizer, longest, train.truncation, needed, ids)
-        dropped.update(encoded.dropped)
-        truncated += encoded.truncated
-        if split == "train" and not encoded.pairs:
-            counts = ", ".join(f"{reason} {count}" for reason, count in encoded.dropped.items()) or "no rows"
-            raise InputError(
-                f"none of the {len(rows)} pairs in {pairs_folder / split} can be trained on ({counts})",
-                f"too_long: raise train.max_length, now {longest}; one_sided: take {' or '.join(UNPAIRED)}; "
-                "else look at the pairs",
-            )
-        if split == "heldout":
-            _check_heldout(train, encoded.pairs, pairs_folder / split)
-        job.save_tokens(split, encoded.pairs)
-    return {"dropped": dict(dropped), "truncated": truncated}
-
-
-def _check_heldout(train: TrainConfig, pairs: Sequence[TokenPair], folder: Path) -> None:
-    """Refuse to keep or to stop by a figure that these held-out pairs cannot give."""
-    for name in ("keep_best", "early_stop"):
-        metric = getattr(train, name)
-        if metric is not None and not is_measured(metric, pairs):
-            raise InputError(
-                f"the {len(pairs)} held-out pairs in {folder} have no {metric}, while train.{name} is {metric!r}",
-                f"hold prompts out with prompts.heldout_share; single answers have no accuracy: take loss, or set "
-                f"train.{name}=null",
-            )
 
 
 def _fit(job: Job, folder: RunFolder, progress: StageProgress) -> dict[str, Any]:

@@ -25,7 +25,7 @@ Fit = Callable[[float], dict[str, Any]]
 @pytest.fixture
 def sweep_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Fit], list[str]]:
     """Sweeps over three β with this in the place of Ray Train, which is given the point's β; all else is real."""
-    monkeypatch.setattr(stage, "_prepare_tokens", lambda job, model: {"dropped": {}, "truncated": 0})
+    monkeypatch.setattr(stage, "prepare_tokens", lambda job, model: {"dropped": {}, "truncated": 0})
     monkeypatch.setattr(stage, "require_room", lambda *what, **sizes: None)
     configs = point_configs(None, ["model=owner/model"], POINTS, tmp_path / "pairs", tmp_path / "sweep")
 

@@ -103,7 +103,7 @@ def test_the_driver_tells_which_models_are_folders(tmp_path: Path, monkeypatch: 
         handed.append(job)
         raise InputError("enough")
 
-    monkeypatch.setattr(stage, "_prepare_tokens", stop)
+    monkeypatch.setattr(stage, "prepare_tokens", stop)
     config = load_config(None, ["model=owner/base", "train.pairs=pairs"])
     with pytest.raises(InputError, match="enough"):
         stage.run(config, RunFolder(tmp_path / "run"), Screen())
