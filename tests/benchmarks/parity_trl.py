@@ -52,6 +52,11 @@ FORMS = [
 BETA = 0.1
 PAIRS = 8
 TOLERANCE = 1e-5
+OURS_IN_BF16: dict[str, Any] = {"dtype": "bfloat16", "products": "bf16", "bf16_anywhere": True}
+THEIRS_IN_BF16: dict[str, Any] = {
+    "settings": {"bf16": True, "gradient_checkpointing": False, "max_length": None},
+    "bf16_anywhere": True,
+}
 
 Gradient = dict[str, torch.Tensor]
 
@@ -267,13 +272,9 @@ def half_precision(bench: Bench) -> Part:
     pairs = bench.pairs[: PAIRS * batches]
     losses: dict[str, list[float]] = {"truth": [], "bf16": [], "TRL": []}
     squares = {"bf16": 0.0, "TRL": 0.0}
-    truth = bench.ours(pairs, learning_rate=0.0)
-    ours = bench.ours(pairs, dtype="bfloat16", products="bf16", bf16_anywhere=True, learning_rate=0.0)
-    settings = {"bf16": True, "gradient_checkpointing": False, "max_length": None}
+    truth, ours = bench.ours(pairs), bench.ours(pairs, **OURS_IN_BF16)
     for first in range(0, len(pairs), PAIRS):
-        theirs = bench.theirs(
-            pairs[first : first + PAIRS], "apo_zero", PAIRS, learning_rate=0.0, settings=settings, bf16_anywhere=True
-        )
+        theirs = bench.theirs(pairs[first : first + PAIRS], "apo_zero", PAIRS, **THEIRS_IN_BF16)
         asked = {"objective": "apo_zero", "batches": [list(range(first, first + PAIRS))]}
         found = {
             "truth": bench.gradient(truth, **asked), "bf16": bench.gradient(ours, **asked),
@@ -297,6 +298,24 @@ def half_precision(bench: Bench) -> Part:
         "bf16 errors of the gradient": distances,
         "bf16 losses": losses,
     }
+
+
+def half_precision_by_pairs(bench: Bench) -> Part:
+    """The same of the losses of single pairs: means of a few batches say little of which error is the larger."""
+    pairs = bench.pairs[:4] if bench.quick else bench.pairs[: 6 * PAIRS]
+    alone = [[at] for at in range(len(pairs))]
+    losses: dict[str, list[float]] = {}
+    for name, changes in (("truth", {}), ("bf16", OURS_IN_BF16)):
+        ours = bench.ours(pairs, **changes | {"learning_rate": 0.0})
+        losses[name] = ours.ask("steps", batches=alone)["losses"]
+        ours.close()
+    theirs = bench.theirs(pairs, "apo_zero", 1, **THEIRS_IN_BF16 | {"learning_rate": 0.0})
+    losses["TRL"] = theirs.ask("steps", steps=len(alone))["losses"]
+    theirs.close()
+    errors = {name: math.dist(losses[name], losses["truth"]) for name in ("bf16", "TRL")}
+    return [
+        at_most(f"bf16: error of {len(pairs)} pairs' losses, share of TRL's", errors["bf16"] / errors["TRL"], 1.0)
+    ], {"bf16 products made in fp32": made_here(), "bf16 errors of pairs": errors, "bf16 losses of pairs": losses}
 
 
 def trajectory(bench: Bench) -> Part:
@@ -327,6 +346,7 @@ def main() -> None:
             "accuracy": accuracy,
             "forms": forms,
             "bf16": half_precision,
+            "bf16 pairs": half_precision_by_pairs,
             "steps": trajectory,
         }
         figures, details = measure_parts(arguments, {name: partial(part, bench) for name, part in parts.items()})
