@@ -29,8 +29,8 @@ from raylign.train.tokens import TokenPair
 STEPS = 8
 """Optimizer steps of an epoch."""
 TURN = 2
-"""Steps that either side takes before it is the other's turn. In the first one Ray catches up with what it could not do
-while it stood still, so the last one alone is counted."""
+"""Steps that either side takes before it is the other's turn. In the first one Ray may have to catch up with what it
+could not do while it stood still, so the last one alone is counted."""
 WARM = 2
 """The first ones, which are not counted: in a new process both take up to twice as long."""
 _WORKER = "ray::RayTrainWorker"
