@@ -5,9 +5,9 @@ computed again in the backward pass, and the heads that share keys are in one pr
 
 Operands and results are of the type that autocast says, what is between them is fp32. Where most of a head's attention
 goes to one token, as it often goes to the first, that weight rounded to bf16 puts all it brings off by the same share,
-and the gradients of a whole model by a fifth more than SDPA does, which rounds weights whose largest is 1. SDPA itself
-sums in another order for every size of a group, and in bf16 an answer's log-probability would move by a nat with its
-neighbours.
+and the gradients of a whole model by a tenth or a fifth more than SDPA does, which rounds weights whose largest is 1.
+SDPA itself sums in another order for every size of a group, and in bf16 an answer's log-probability would move by a nat
+with its neighbours.
 """
 
 from collections.abc import Sequence

@@ -25,9 +25,9 @@ def made_here() -> bool:
     return fast_type(0) != "bf16"
 
 
-def bf16_products() -> AbstractContextManager[Any]:
-    """For the length of a block, make products of bf16 matrices this way where the processor cannot."""
-    return _InFp32() if made_here() else nullcontext()
+def bf16_products(wanted: bool) -> AbstractContextManager[Any]:
+    """For the length of a block, make products of bf16 matrices this way where that is wanted and needed."""
+    return _InFp32() if wanted and made_here() else nullcontext()
 
 
 class _InFp32(TorchDispatchMode):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -259,7 +258,7 @@ def main() -> None:
     prepare_environment()
     torch.manual_seed(0)
     start = asked()
-    with bf16_products() if start.get("bf16_anywhere") else nullcontext():
+    with bf16_products(start.get("bf16_anywhere", False)):
         _serve(BareStep(start), asked)
 
 

@@ -4,7 +4,6 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +133,7 @@ def main() -> None:
     asked = listen()
     request = asked()
     torch.manual_seed(0)
-    with bf16_products() if request.get("bf16_anywhere") else nullcontext():
+    with bf16_products(request.get("bf16_anywhere", False)):
         _serve(build(request), asked)
 
 
