@@ -5,9 +5,17 @@ import os
 import psutil
 import pytest
 
-from raylign.train.helpers import Helpers
+from raylign.train.helpers import Helpers, is_observer
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.usefixtures("ray_cluster"),
+    pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="idle work is Linux's"),
+]
+
+
+def _policies(process: psutil.Process) -> set[int]:
+    return {os.sched_getscheduler(thread.id) for thread in process.threads()}
 
 
 def test_actors_started_since_go_last_but_the_training_workers() -> None:
@@ -25,7 +33,22 @@ def test_actors_started_since_go_last_but_the_training_workers() -> None:
     helpers = Helpers()
     worker, controller = start("RayTrainWorker"), start("TrainController")
     helpers.put_last()
-    assert controller[1].nice() == 19
-    assert earlier[1].nice() == worker[1].nice() < 19
+    assert _policies(controller[1]) == {os.SCHED_IDLE}
+    assert _policies(earlier[1]) == _policies(worker[1]) == {os.SCHED_OTHER}
     for actor, _ in (earlier, worker, controller):
         ray.kill(actor)
+
+
+def test_what_only_watches_goes_last_and_what_others_wait_for_does_not() -> None:
+    Helpers().put_last()
+    cluster = {process: process.cmdline() for process in psutil.Process().children(recursive=True)}
+    watching = [process for process, command in cluster.items() if is_observer(command)]
+    assert len(watching) >= 2, f"Ray's observers have other names now: {list(cluster.values())}"
+    assert all(_policies(process) == {os.SCHED_IDLE} for process in watching)
+    needed = [
+        process
+        for process, command in cluster.items()
+        if any(part in " ".join(command) for part in ("raylet/raylet", "gcs/gcs_server", "ray::RuntimeEnvAgent"))
+    ]
+    assert len(needed) == 3
+    assert all(_policies(process) == {os.SCHED_OTHER} for process in needed)
