@@ -6,7 +6,11 @@ on for hours because of that. Every step that a stage shows on the screen asks h
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a polite kill stops as cleanly as Ctrl-C
 
 _told = False
 _woken = False
@@ -16,8 +20,23 @@ def install() -> None:
     """From now on both signals raise KeyboardInterrupt in the main thread."""
     global _told
     _told = False
-    signal.signal(signal.SIGINT, _tell)
-    signal.signal(signal.SIGTERM, _tell)  # a polite kill stops as cleanly as Ctrl-C
+    for number in _SIGNALS:
+        signal.signal(number, _tell)
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Whatever a block puts in the place of these handlers, they are there again after it.
+
+    Ray takes SIGTERM for itself where it starts a cluster: it would end the cluster under its own driver, which then
+    aborts without a word.
+    """
+    installed = [number for number in _SIGNALS if signal.getsignal(number) is _tell]
+    try:
+        yield
+    finally:
+        for number in installed:
+            signal.signal(number, _tell)
 
 
 def check() -> None:

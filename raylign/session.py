@@ -11,6 +11,7 @@ from pathlib import Path
 
 from raylign.config import ClusterConfig
 from raylign.errors import PlanError
+from raylign.interrupt import handlers_kept
 
 # Worker processes import raylign from here, also when it was never installed (a source tree, a Ray working_dir).
 _IMPORT_ROOT = str(Path(__file__).resolve().parent.parent)
@@ -68,7 +69,8 @@ def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     address = cluster.address or os.environ.get("RAY_ADDRESS")
     if address:
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            with handlers_kept():
+                ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise PlanError(
                 f"no Ray cluster answers at {address}", "start one, or unset cluster.address and RAY_ADDRESS"
@@ -81,14 +83,15 @@ def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="raylign-", dir="/tmp"))
     paths = os.pathsep.join(filter(None, [_IMPORT_ROOT, os.environ.get("PYTHONPATH")]))
     try:
-        ray.init(
-            num_cpus=cluster.local_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            _temp_dir=str(folder),
-            runtime_env={"env_vars": {"PYTHONPATH": paths}},
-        )
+        with handlers_kept():
+            ray.init(
+                num_cpus=cluster.local_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                _temp_dir=str(folder),
+                runtime_env={"env_vars": {"PYTHONPATH": paths}},
+            )
         yield
     finally:
         ray.shutdown()
