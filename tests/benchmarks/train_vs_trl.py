@@ -33,6 +33,7 @@ import torch
 from ablation import ablation, logits_memory, profile
 from bench import Part, add_part, at_least, at_most, finish, measure_parts, options
 from bf16_products import made_here
+from imbalance import token_imbalance
 from peers import (
     as_rows,
     batches_of,
@@ -136,12 +137,17 @@ def _padded_work(batch: Sequence[TokenPair]) -> Work:
     return Work(rows * longest, rows * longest, rows * longest * (longest + 1) // 2)
 
 
+def size_of(model: str) -> ModelSize:
+    """A model's size from its configuration alone."""
+    with torch.device("meta"):
+        return model_size(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model)))
+
+
 def asked_of_rivals(
     setting: Setting, sorted_rounds: Sequence[Round], dealt: Sequence[Round], rivals: Sequence[str]
 ) -> dict[str, float]:
     """Each rival's operations in the rounds that count, times raylign's."""
-    with torch.device("meta"):
-        size = model_size(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(setting.model)))
+    size = size_of(setting.model)
     ours = sum(operations(size, batches, padded=False) for batches in dealt[1:])
     theirs = {"best": sorted_rounds, "default": dealt}
     return {
@@ -255,13 +261,14 @@ def parts(
     setting: Setting, sets: dict[str, list[TokenPair]], clair: Sequence[Pair], tokenizer: Any, quick: bool
 ) -> dict[str, Callable[[], Part]]:
     """What can be measured, by name."""
-    settings = setting.ours(sets["CLAIR"])
+    settings, size = setting.ours(sets["CLAIR"]), size_of(setting.model)
     return {
         **{name: partial(speed, setting, sets, name, quick) for name in RACES},
         "memory": lambda: memory(setting, sets["CLAIR"]),
         "ablation": lambda: ablation(settings, sets["CLAIR"], 1 if quick else 5),
         "profile": lambda: profile(settings, sets["CLAIR"]),
         "logits": lambda: logits_memory(settings),
+        "imbalance": lambda: token_imbalance({"CLAIR": sets["CLAIR"], "davinci": sets["davinci"]}, size),
         "through Ray": lambda: share_of_bare(settings, clair, tokenizer, epochs=1 if quick else 4),
         "Ray at rest": lambda: while_ray_rests(settings, clair, tokenizer, epochs=1 if quick else 4),
     }
