@@ -35,8 +35,11 @@ def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
     }
 
 
-def test_dropout_goes_on_where_it_was(ray_cluster: None, tiny_model: Path, tmp_path: Path) -> None:
+def test_two_killed_workers_go_on_with_the_very_bits_and_their_own_dropout(
+    ray_cluster: None, tiny_model: Path, tmp_path: Path
+) -> None:
     settings = ["train.lora.rank=4", "train.lora.dropout=0.5", "train.epochs=5"]
+    settings += ["train.workers=2", "train.micro_batch_size=2"]
     train(tmp_path / "still", tiny_model, *settings)
     killer = Killer(tmp_path / "killed", [6])
     train(tmp_path / "killed", tiny_model, *settings)

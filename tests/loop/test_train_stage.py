@@ -63,9 +63,12 @@ def test_the_worker_takes_the_allocator_that_fits_a_training_step(one_worker: Pa
 def test_two_workers_that_shard_everything_take_the_same_steps(
     one_worker: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """ZeRO-3 over two workers, pair by pair with accumulation, a last batch of two in four slots: the same numbers."""
+    """ZeRO-3 over two workers, pair by pair with accumulation, a last batch of two in four slots: the same numbers.
+
+    With activation checkpointing, as for models that need ZeRO-3.
+    """
     sharded = ["train.workers=2", "train.micro_batch_size=1", "train.zero_stage=3", "train.epochs=2"]
-    train(tmp_path, tiny_model, *sharded)
+    train(tmp_path, tiny_model, *sharded, "train.activation_checkpointing=true")
     expected, found = steps(one_worker), steps(tmp_path)
     assert sorted(found) == list(range(1, 7))
     for step in found:
