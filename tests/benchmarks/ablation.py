@@ -8,7 +8,6 @@ from typing import Any
 from bench import Part, at_most
 from peers import as_rows, side
 
-from raylign.config import TrainConfig
 from raylign.train.tokens import TokenPair
 
 LADDER = [
@@ -83,10 +82,10 @@ def profile(settings: dict[str, Any], pairs: Sequence[TokenPair], repetitions: i
 
 def logits_memory(settings: dict[str, Any]) -> Part:
     """Peak memory of log-probabilities by the number of answer tokens, each length in a fresh process."""
-    kept_mb, peaks = TrainConfig().kept_logits_mb, {}
+    peaks = {}
     for tokens in LENGTHS:
         with side("raylign_side.py", **settings | {"rows": []}) as made:
-            peaks[tokens] = made.ask("logits", tokens=tokens, kept_mb=kept_mb)["bytes"]
+            peaks[tokens] = made.ask("logits", tokens=tokens)["bytes"]
         print(f"  {tokens:>5} answer tokens: {peaks[tokens] / 2**20:>6.0f} MiB  {'#' * round(peaks[tokens] / 2**23)}")
     growth = peaks[LENGTHS[-1]] / peaks[LENGTHS[0]]
     return [at_most("peak logits memory, 8192 tokens over 512", growth, 1.25)], {"logits_peak_bytes": peaks}

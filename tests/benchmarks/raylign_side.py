@@ -232,18 +232,14 @@ def gemm_peak(dtype: torch.dtype, size: int = 2048, repetitions: int = 10) -> fl
 
 
 def logits(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
-    """Most memory that log-probabilities of so many answer tokens take beside hidden states, forward and back.
-
-    Of the logits as many MiB are kept as the request's `kept_mb` says.
-    """
+    """Most memory that log-probabilities of so many answer tokens take beside hidden states, forward and back."""
     head = bare.policy.model.get_output_embeddings()
     hidden_ND = torch.randn(request["tokens"], head.in_features, dtype=head.weight.dtype, requires_grad=True)
     target_N = torch.randint(head.out_features, (request["tokens"],))
     head.weight.grad, hidden_ND.grad = torch.zeros_like(head.weight), torch.zeros_like(hidden_ND)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted anew from here
     before = _memory("VmRSS")
-    kept = request["kept_mb"] * 2**20 // (head.out_features * head.weight.dtype.itemsize)
-    head_logps(bare.policy.model, hidden_ND, target_N, kept).sum().backward()
+    head_logps(bare.policy.model, hidden_ND, target_N, bare.policy.kept_tokens).sum().backward()
     return {"bytes": _memory("VmHWM") - before}
 
 
