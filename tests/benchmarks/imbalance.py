@@ -6,7 +6,7 @@ from statistics import mean
 from bench import Part, at_most
 
 from raylign.config import LoopConfig
-from raylign.train.flops import ModelSize, pair_costs
+from raylign.train.flops import ModelSize, pair_costs, work_of
 from raylign.train.order import Plan, share
 from raylign.train.packing import pack
 from raylign.train.tokens import TokenPair
@@ -42,4 +42,4 @@ def worker_loads(pairs: Sequence[TokenPair], size: ModelSize, batch_size: int) -
 
 def _tokens(pairs: Sequence[TokenPair], batch: Sequence[int], costs: Sequence[float], rank: int) -> int:
     (mine,) = share(batch, costs, rank, WORKERS, 1)
-    return pack([pairs[index] for index in mine], "shared").token_ids_RT.numel()
+    return work_of(pack([pairs[index] for index in mine], "shared")).tokens

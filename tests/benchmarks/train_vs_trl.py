@@ -261,14 +261,16 @@ def parts(
     setting: Setting, sets: dict[str, list[TokenPair]], clair: Sequence[Pair], tokenizer: Any, quick: bool
 ) -> dict[str, Callable[[], Part]]:
     """What can be measured, by name."""
-    settings, size = setting.ours(sets["CLAIR"]), size_of(setting.model)
+    settings = setting.ours(sets["CLAIR"])
     return {
         **{name: partial(speed, setting, sets, name, quick) for name in RACES},
         "memory": lambda: memory(setting, sets["CLAIR"]),
         "ablation": lambda: ablation(settings, sets["CLAIR"], 1 if quick else 5),
         "profile": lambda: profile(settings, sets["CLAIR"]),
         "logits": lambda: logits_memory(settings),
-        "imbalance": lambda: token_imbalance({"CLAIR": sets["CLAIR"], "davinci": sets["davinci"]}, size),
+        "imbalance": lambda: token_imbalance(
+            {"CLAIR": sets["CLAIR"], "davinci": sets["davinci"]}, size_of(setting.model)
+        ),
         "through Ray": lambda: share_of_bare(settings, clair, tokenizer, epochs=1 if quick else 4),
         "Ray at rest": lambda: while_ray_rests(settings, clair, tokenizer, epochs=1 if quick else 4),
     }
