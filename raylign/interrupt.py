@@ -28,8 +28,8 @@ def install() -> None:
 def handlers_kept() -> Iterator[None]:
     """Whatever a block puts in the place of these handlers, they are there again after it.
 
-    Ray takes SIGTERM for itself where it starts a cluster: it would end the cluster under its own driver, which then
-    aborts without a word.
+    Ray takes SIGTERM for itself whenever it is started or joined. A cluster that it started it would end under its own
+    driver, which aborts; a driver that joined one would exit. Neither says a word.
     """
     installed = [number for number in _SIGNALS if signal.getsignal(number) is _tell]
     try:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from raylign.config import ClusterConfig
 from raylign.errors import PlanError
@@ -53,6 +54,18 @@ def prepare_environment() -> None:
         os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(built))
 
 
+def init_ray(**settings: Any) -> None:
+    """`ray.init` without Ray's words on the screen, and with the program's signal handlers still in place.
+
+    Raises:
+        ConnectionError, ValueError, RuntimeError, TimeoutError: `ray.init`'s own, where an address does not answer.
+    """
+    import ray
+
+    with handlers_kept():
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **settings)
+
+
 @contextmanager
 def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     """Connect to `cluster.address` or $RAY_ADDRESS, or start a private local cluster and end it afterwards.
@@ -69,8 +82,7 @@ def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     address = cluster.address or os.environ.get("RAY_ADDRESS")
     if address:
         try:
-            with handlers_kept():
-                ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            init_ray(address=address)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise PlanError(
                 f"no Ray cluster answers at {address}", "start one, or unset cluster.address and RAY_ADDRESS"
@@ -83,15 +95,12 @@ def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="raylign-", dir="/tmp"))
     paths = os.pathsep.join(filter(None, [_IMPORT_ROOT, os.environ.get("PYTHONPATH")]))
     try:
-        with handlers_kept():
-            ray.init(
-                num_cpus=cluster.local_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-                _temp_dir=str(folder),
-                runtime_env={"env_vars": {"PYTHONPATH": paths}},
-            )
+        init_ray(
+            num_cpus=cluster.local_cpus,
+            include_dashboard=False,
+            _temp_dir=str(folder),
+            runtime_env={"env_vars": {"PYTHONPATH": paths}},
+        )
         yield
     finally:
         ray.shutdown()

@@ -1,6 +1,5 @@
 """An endpoint that another process started: reach its Ray session, and see what Serve says of it. This acts."""
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from ray import serve
 
 from raylign.errors import PlanError
 from raylign.serve.record import Record
-from raylign.session import prepare_environment
+from raylign.session import init_ray, prepare_environment
 
 APPLICATION = "raylign"
 _RESTART = "it was stopped or has died: start `raylign serve` again"
@@ -31,7 +30,7 @@ def session_of(record: Record) -> Iterator[None]:
         prepare_environment()
         _use_access(record.access)
         try:
-            ray.init(address=record.address, log_to_driver=False, logging_level=logging.WARNING)
+            init_ray(address=record.address)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             raise PlanError(f"no Ray session answers at {record.address}", _RESTART) from error
     try:
