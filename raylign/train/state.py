@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from raylign.config.load import training_difference
 from raylign.train.meter import Meter
 
 
@@ -25,3 +26,13 @@ class State:
     def __post_init__(self) -> None:
         if isinstance(self.meter, dict):  # as a checkpoint keeps it
             self.meter = Meter(**self.meter)
+
+    def of_another_run(self, key: str, config: str) -> str:
+        """By what a run with this reference key and this configuration, as YAML, is another one; empty where it is not.
+
+        It continues "was trained …".
+        """
+        if self.key != key:
+            return "on other pairs or from another model"
+        changed = training_difference(self.config, config) if self.config else []
+        return f"with other settings: {'; '.join(changed)}" if changed else ""

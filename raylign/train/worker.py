@@ -8,7 +8,7 @@ from typing import Any
 
 import ray.train
 
-from raylign.config.load import to_yaml, training_difference
+from raylign.config.load import to_yaml
 from raylign.errors import RaylignError, TrainingError
 from raylign.model import resolve_model
 from raylign.run_folder import RunFolder, write_json
@@ -230,15 +230,9 @@ class _Training:
         if saved is None:
             return None
         state = State(**saved.trainer)
-        if state.key != self.key:
+        if otherwise := state.of_another_run(self.key, to_yaml(self.job.config)):
             raise TrainingError(
-                "the checkpoint in this run folder was trained on other pairs or from another model",
-                "name a new folder with --out, or delete the run's train folder",
-            )
-        changed = training_difference(state.config, to_yaml(self.job.config)) if state.config else []  # as older ones
-        if changed:
-            raise TrainingError(
-                f"the checkpoint in this run folder was trained with other settings: {'; '.join(changed)}",
+                f"the checkpoint in this run folder was trained {otherwise}",
                 "name a new folder with --out, or delete the run's train folder",
             )
         self.engine.restore(saved, self.pairs[:1])
