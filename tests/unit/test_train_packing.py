@@ -62,6 +62,12 @@ def logps_one_by_one(model: LlamaForCausalLM, pair: TokenPair, answer: tuple[int
     return logps[start:-1].gather(1, torch.tensor(answer)[:, None]).sum()
 
 
+def pulled(chosen_B: torch.Tensor, rejected_B: torch.Tensor) -> torch.Tensor:
+    """A loss of up to five pairs in which every answer pulls differently."""
+    weights = torch.tensor([0.3, -1.0, 2.0, 0.7, 1.1])[: len(chosen_B)]
+    return (weights * (chosen_B - 0.5 * rejected_B)).sum()
+
+
 def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
     model.zero_grad()
     loss.backward()
@@ -89,8 +95,7 @@ def test_log_probabilities_and_gradients_equal_plain_forward_passes(
     plain, pairs = tiny_llama(), random_pairs()
     expected_chosen = torch.stack([logps_one_by_one(plain, pair, pair.chosen_ids) for pair in pairs])
     expected_rejected = torch.stack([logps_one_by_one(plain, pair, pair.rejected_ids) for pair in pairs])
-    weights = torch.tensor([0.3, -1.0, 2.0, 0.7, 1.1])  # every answer pulls differently
-    expected = gradients(plain, (weights * (expected_chosen - 0.5 * expected_rejected)).sum())
+    expected = gradients(plain, pulled(expected_chosen, expected_rejected))
 
     model = copy.deepcopy(plain)
     if layout != "padded":
@@ -100,7 +105,7 @@ def test_log_probabilities_and_gradients_equal_plain_forward_passes(
     assert chosen_B.dtype == torch.float32
     torch.testing.assert_close(chosen_B, expected_chosen, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(rejected_B, expected_rejected, rtol=1e-5, atol=1e-5)
-    found = gradients(policy, (weights * (chosen_B - 0.5 * rejected_B)).sum())
+    found = gradients(policy, pulled(chosen_B, rejected_B))
     assert (found - expected).norm() / expected.norm() < 1e-5
 
 
@@ -111,14 +116,13 @@ def test_flex_attention_sees_what_the_groups_see(pairs: list[TokenPair], monkeyp
     model = tiny_llama()
     model.set_attn_implementation(SEGMENTED)
     batch = pack(pairs, "shared")
-    weights = torch.tensor([0.3, -1.0, 2.0, 0.7, 1.1])[: len(pairs)]  # every answer pulls differently
     logps, pulls = {}, {}
     with torch.compiler.set_stance("force_eager"):
         for kind in ("flex", "sdpa"):
             policy = Policy(model, attention=kind)
             chosen_B, rejected_B = policy(batch)
             logps[kind] = torch.cat([chosen_B, rejected_B]).detach()
-            pulls[kind] = gradients(policy, (weights * (chosen_B - 0.5 * rejected_B)).sum())
+            pulls[kind] = gradients(policy, pulled(chosen_B, rejected_B))
     torch.testing.assert_close(logps["flex"], logps["sdpa"], rtol=1e-5, atol=1e-5)
     assert (pulls["flex"] - pulls["sdpa"]).norm() / pulls["sdpa"].norm() < 1e-5
 
@@ -203,14 +207,14 @@ def test_answers_that_begin_alike_keep_their_log_probabilities_and_gradients() -
     plain = tiny_llama()
     model = copy.deepcopy(plain)
     model.set_attn_implementation(SEGMENTED)
-    policy, weights = Policy(model), torch.tensor([0.3, -1.0, 2.0])
+    policy = Policy(model)
     expected_B = torch.stack([logps_one_by_one(plain, pair, pair.chosen_ids) for pair in ALIKE])
     other_B = torch.stack([logps_one_by_one(plain, pair, pair.rejected_ids) for pair in ALIKE])
     chosen_B, rejected_B = policy(pack(ALIKE, "shared"))
     torch.testing.assert_close(chosen_B, expected_B, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(rejected_B, other_B, rtol=1e-5, atol=1e-5)
-    expected = gradients(plain, (weights * (expected_B - 0.5 * other_B)).sum())
-    found = gradients(policy, (weights * (chosen_B - 0.5 * rejected_B)).sum())
+    expected = gradients(plain, pulled(expected_B, other_B))
+    found = gradients(policy, pulled(chosen_B, rejected_B))
     assert (found - expected).norm() / expected.norm() < 1e-5
 
 
