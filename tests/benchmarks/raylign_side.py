@@ -12,7 +12,6 @@ from layouts import LAYOUTS, LOGITS, lay_out, model_flops, plain_logps, whole_he
 from peers import TYPES, answer, from_rows, listen
 from safetensors.torch import save_file
 
-from raylign.arithmetic import fast_type
 from raylign.config import LoopConfig
 from raylign.session import prepare_environment
 from raylign.train import attention_plan, model_loading
@@ -24,6 +23,7 @@ from raylign.train.model_loading import load_model
 from raylign.train.objectives import Objective, PairLogps
 from raylign.train.packing import Batch
 from raylign.train.policy import Policy
+from raylign.train.products import fast_products
 from raylign.train.tokens import TokenPair
 
 MAX_NORM = 1.0
@@ -85,7 +85,7 @@ class BareStep:
     def __init__(self, request: dict[str, Any]) -> None:
         config = LoopConfig()
         config.train.dtype = TYPES[request["dtype"]]
-        config.train.products = request.get("products") or fast_type(0)
+        config.train.products = request.get("products") or fast_products(0)
         config.train.activation_checkpointing = request.get("activation_checkpointing", False)
         if not request.get("lean", True):
             model_loading.make_lean = lambda model: 0
