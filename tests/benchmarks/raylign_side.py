@@ -1,5 +1,6 @@
 """raylign's bare step as a side of the benchmarks: pack, score, lose, go back, update; told by pipe. This acts."""
 
+import ctypes
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -185,6 +186,16 @@ def reference(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": timed(lambda: bare.score(request["batches"]))[0]}
 
 
+def rest(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
+    """Give back what memory is kept for the next step, for the other side's turn; it is asked for again, in time that
+    counts. jemalloc(3): arena.<i>.purge, of all arenas.
+    """
+    libraries = ctypes.CDLL(None)
+    if hasattr(libraries, "mallctl"):
+        libraries.mallctl(b"arena.4096.purge", None, None, None, 0)
+    return {}
+
+
 def arrange(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
     """Another layout and way to the logits."""
     bare.arrange(request["layout"], request["logits"])
@@ -260,7 +271,7 @@ def main() -> None:
 
 def _serve(bare: BareStep, asked: Callable[[], dict[str, Any]]) -> None:
     answer()
-    known = {made.__name__: made for made in (steps, reference, arrange, gradient, profile, flops, logits)}
+    known = {made.__name__: made for made in (steps, reference, rest, arrange, gradient, profile, flops, logits)}
     while True:
         request = asked()
         answer(**known[request["what"]](bare, request))

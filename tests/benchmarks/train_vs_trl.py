@@ -190,8 +190,10 @@ def race(
             len(everything) - batch_size
         )
         ours.ask("steps", batches=ours_at[0])
+        ours.ask("rest")
         for batches in ours_at[1:]:
             seconds["raylign"].append(ours.ask("steps", batches=batches)["seconds"])
+            ours.ask("rest")
             for rival, made in theirs.items():
                 seconds[rival].append(made.ask("steps", steps=len(batches))["seconds"])
     count = size.batches * batch_size
