@@ -187,9 +187,7 @@ def reference(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def rest(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
-    """Give back what memory is kept for the next step, for the other side's turn; it is asked for again, in time that
-    counts. jemalloc(3): arena.<i>.purge, of all arenas.
-    """
+    """Give back what memory is kept for the next step, as the others need it: jemalloc(3), arena.<i>.purge of all."""
     libraries = ctypes.CDLL(None)
     if hasattr(libraries, "mallctl"):
         libraries.mallctl(b"arena.4096.purge", None, None, None, 0)

