@@ -23,6 +23,9 @@ from raylign.train.stage import run
 # Ray Train hears of a checkpoint when it looks at its workers, every 2 s by default: long for steps of milliseconds.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 
+EPOCHS = 40
+STEPS = 3 * EPOCHS
+"""Of 10 pairs in batches of 4, 4 and 2."""
 WORDS = ["river", "stone", "lamp", "garden", "winter", "bread", "clock", "window", "paper", "music", "cloud"]
 BASE = [
     "train.objective=apo_zero",
@@ -34,10 +37,9 @@ BASE = [
     "train.log_every=1",
     "train.cpus_per_worker=1",
     "train.dtype=fp32",
-    "train.epochs=14",
+    f"train.epochs={EPOCHS}",
     "train.checkpoint_every=4",
 ]
-"""10 pairs, 14 times, in batches of 4, 4 and 2: 42 steps."""
 
 
 def write_pairs(folder: Path, split: str, count: int, single: bool = False) -> None:
@@ -105,8 +107,12 @@ def checkpoint_tensors(path: Path, step: int) -> dict[str, torch.Tensor]:
 class Killer:
     """Kills the run's first worker, by SIGKILL, at so many steps after each of its starts."""
 
-    def __init__(self, path: Path, steps_after_start: list[int]) -> None:
-        self.path, self.plan = path, steps_after_start
+    def __init__(self, path: Path, steps_after_start: list[int], saved: bool = False) -> None:
+        """Args:
+        saved: kill later where Ray Train does not know of a checkpoint of that start by then. It hears of one when it
+            looks at its workers, and on a fast machine a tiny model takes many steps meanwhile.
+        """
+        self.path, self.plan, self.saved = path, steps_after_start, saved
         self.killed_at: list[int] = []
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.first = len(starts(path))
@@ -116,7 +122,8 @@ class Killer:
         for number, wanted in enumerate(self.plan, start=self.first):
             while len(begun := starts(self.path)) <= number:
                 time.sleep(0.1)
-            while (done := self._done()) < begun[number]["step"] + wanted:
+            first = begun[number]["step"]
+            while (done := self._done()) < first + wanted or (self.saved and self._known() <= first):
                 time.sleep(0.002)
             os.kill(begun[number]["workers"][0]["pid"], signal.SIGKILL)
             self.killed_at.append(done)
@@ -124,3 +131,12 @@ class Killer:
     def _done(self) -> int:
         progress = json.loads((self.path / "train" / "progress.json").read_text())
         return int(progress["done"]) if progress["phase"] in ("steps", "checkpoint") else -1
+
+    def _known(self) -> int:
+        """The step of the newest checkpoint that Ray Train has noted for its next start."""
+        try:
+            noted = json.loads((self.path / "train" / "ray" / "checkpoint_manager_snapshot.json").read_text())
+        except (OSError, ValueError):  # none yet, or it is just being written
+            return 0
+        newest = noted["latest_checkpoint_result"]
+        return int(newest["checkpoint_dir_name"].removeprefix("step-")) if newest else 0

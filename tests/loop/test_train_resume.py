@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_run import Killer, checkpoint_tensors, metrics, prepare, starts, steps, train, write_pairs
+from training_run import STEPS, Killer, checkpoint_tensors, metrics, prepare, starts, steps, train, write_pairs
 
 from raylign.errors import TrainingError
 from raylign.screen import Screen
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.loop
 def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
     one_worker: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    killer = Killer(tmp_path, [10])
+    killer = Killer(tmp_path, [10], saved=True)
     train(tmp_path, tiny_model)
     assert killer.killed_at, "the run ended before the worker could be killed"
     first, second = starts(tmp_path)
@@ -27,7 +27,7 @@ def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
     assert 4 <= second["step"] <= killer.killed_at[0] + 1  # from a checkpoint; the newest may not have been whole
     assert second["step"] % 4 == 0
     assert first["workers"][0]["pid"] != second["workers"][0]["pid"]
-    expected, found = checkpoint_tensors(one_worker, 42), checkpoint_tensors(tmp_path, 42)
+    expected, found = checkpoint_tensors(one_worker, STEPS), checkpoint_tensors(tmp_path, STEPS)
     assert len(expected) == 3 * len([name for name in expected if name.startswith("master/")]) > 0
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
     assert {step: line["loss"] for step, line in steps(tmp_path).items()} == {
@@ -38,13 +38,15 @@ def test_a_killed_run_ends_with_the_very_bits_of_an_undisturbed_one(
 def test_two_killed_workers_go_on_with_the_very_bits_and_their_own_dropout(
     ray_cluster: None, tiny_model: Path, tmp_path: Path
 ) -> None:
-    settings = ["train.lora.rank=4", "train.lora.dropout=0.5", "train.epochs=5"]
+    settings = ["train.lora.rank=4", "train.lora.dropout=0.5", "train.epochs=20"]
     settings += ["train.workers=2", "train.micro_batch_size=2"]
     train(tmp_path / "still", tiny_model, *settings)
-    killer = Killer(tmp_path / "killed", [6])
+    killer = Killer(tmp_path / "killed", [6], saved=True)
     train(tmp_path / "killed", tiny_model, *settings)
     assert killer.killed_at, "the run ended before the worker could be killed"
-    expected, found = checkpoint_tensors(tmp_path / "still", 15), checkpoint_tensors(tmp_path / "killed", 15)
+    first, second = starts(tmp_path / "killed")
+    assert 0 == first["step"] < second["step"]
+    expected, found = checkpoint_tensors(tmp_path / "still", 60), checkpoint_tensors(tmp_path / "killed", 60)
     assert any("lora" in name for name in expected)
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
@@ -84,7 +86,7 @@ def test_a_run_that_changes_workers_and_zero_stage_takes_the_same_steps(
     for workers, stage, kill in ((1, 1, [10]), (2, 3, [8]), (1, 2, [])):
         settings = [f"train.workers={workers}", f"train.zero_stage={stage}", "train.max_failures=0"]
         settings += ["train.micro_batch_size=2"]  # of a batch of four, on two workers
-        killer = Killer(tmp_path, [*kill])
+        killer = Killer(tmp_path, [*kill], saved=True)
         if kill:
             with pytest.raises(TrainingError, match="training failed"):
                 train(tmp_path, tiny_model, *settings)
@@ -93,12 +95,12 @@ def test_a_run_that_changes_workers_and_zero_stage_takes_the_same_steps(
             figures = train(tmp_path, tiny_model, *settings)
     assert [len(start["workers"]) for start in starts(tmp_path)] == [1, 2, 1]
     begun = [start["step"] for start in starts(tmp_path)]
-    assert 0 == begun[0] < begun[1] < begun[2] < 42
+    assert 0 == begun[0] < begun[1] < begun[2] < STEPS
     expected, found = steps(one_worker), steps(tmp_path)
-    assert sorted(found) == list(range(1, 43))
+    assert sorted(found) == list(range(1, STEPS + 1))
     for step, line in expected.items():
         assert found[step]["loss"] == pytest.approx(line["loss"], abs=1e-4), step
-    assert figures["steps"] == 42
+    assert figures["steps"] == STEPS
 
 
 def test_the_best_checkpoint_is_exported_and_described(ray_cluster: None, tiny_model: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import ray
 import torch
-from training_run import BASE, metrics, prepare, starts, steps, train
+from training_run import BASE, STEPS, metrics, prepare, starts, steps, train
 
 from raylign.errors import InputError, ModelError, TrainingError
 from raylign.run_folder import RunFolder
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.loop
 def test_a_run_starts_at_the_reference_and_learns_the_pairs(one_worker: Path) -> None:
     figures = json.loads((one_worker / "figures.json").read_text())
     assert figures["objective"] == "apo_zero"
-    assert (figures["steps"], figures["exported_step"], figures["pairs"], figures["dropped"]) == (42, 42, 10, {})
+    assert (figures["steps"], figures["exported_step"], figures["pairs"], figures["dropped"]) == (STEPS, STEPS, 10, {})
     assert figures["loss_first"] == pytest.approx(1.0, abs=1e-4)
     assert figures["loss_last"] < 0.9
     assert figures["heldout"]["pairs"] == 3
