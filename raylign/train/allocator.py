@@ -1,19 +1,26 @@
-"""The memory allocator of training workers on CPU. This acts (looks for files).
+"""The memory allocator of training workers on CPU. This acts (looks for files, gives memory back).
 
 glibc's allocator fits a training step badly. A freed activation has no room for the next one of its size, since torch
 asks for aligned memory (until glibc 2.38), and the thread in which Ray Train trains gets its memory from arenas that
 glibc gives back to the system and asks for again in every step. With jemalloc, which Ray brings along, a worker holds
-less memory, and gives none of it back between its steps.
+less memory.
+
+What a step frees stays for the next one. Left to itself jemalloc gives free pages back within a step, whatever time it
+is told to wait, and each step asks for a million of them anew. Where they come to much more than a step needs, since
+batches differ and what one has freed does not always fit the next, the worker gives them back between two steps.
 """
 
+import ctypes
+import os
 import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 _SETTINGS = "oversize_threshold:0,dirty_decay_ms:-1"
-"""What a step frees stays for the next one. Large allocations would have an arena of their own that gives them back at
-once; and as soon as free pages may be given back at all, after 10 s or 60, a step asks for a million of them anew."""
+"""Free pages stay, whatever the time; those of large allocations too, which would have an arena of their own."""
+_MORE = 1.1
+"""How much of what a step has needed may be held after one."""
 
 
 def allocator_environment(on_gpu: bool, environment: Mapping[str, str]) -> dict[str, str]:
@@ -35,3 +42,42 @@ def allocator_in_use() -> str:
     """`jemalloc`, or `default` for the C library's or another one."""
     maps = Path("/proc/self/maps")
     return "jemalloc" if maps.exists() and "libjemalloc" in maps.read_text(encoding="utf-8") else "default"
+
+
+class FreeMemory:
+    """Tells after each step whether free memory has come to so much that it should be given back."""
+
+    def __init__(self) -> None:
+        self.needed = 0
+        """Most bytes held after a step that began without free memory."""
+        self.from_nothing = True
+
+    def is_too_much(self, held: int) -> bool:
+        """Args:
+        held: bytes that the process holds after a step, which is all that it ever held in it.
+        """
+        if self.from_nothing:
+            self.needed = max(self.needed, held)
+        self.from_nothing = held > _MORE * self.needed
+        return self.from_nothing
+
+    def after_step(self) -> None:
+        """Give free memory back if it is too much."""
+        if _JEMALLOC and self.is_too_much(_held_bytes()):
+            give_back()
+
+
+def give_back() -> None:
+    """Give free memory back to the system, if the allocator is jemalloc: that of a phase whose tensors have other sizes
+    than the next one's, for which it would be of little use (jemalloc(3), `arena.<i>.purge` of all arenas).
+    """
+    if _JEMALLOC:
+        ctypes.CDLL(None).mallctl(b"arena.4096.purge", None, None, None, 0)
+
+
+def _held_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+_JEMALLOC = allocator_in_use() == "jemalloc"

@@ -12,7 +12,7 @@ from raylign.config.load import to_yaml
 from raylign.errors import RaylignError, TrainingError
 from raylign.model import resolve_model
 from raylign.run_folder import RunFolder, write_json
-from raylign.train.allocator import allocator_in_use
+from raylign.train.allocator import FreeMemory, allocator_in_use, give_back
 from raylign.train.baseline import mismatched, z_ref
 from raylign.train.early_stop import should_stop
 from raylign.train.engine import Engine
@@ -70,6 +70,8 @@ class _Training:
         self.evaluated: tuple[int, dict[str, float | int]] = (-1, {})
         self.costs = pair_costs(self.pairs, self.engine.size, self.engine.layout)
         self.watch = Watch(self.engine, self.train, self.state, job.offence_path)
+        self.free_memory = FreeMemory()
+        give_back()  # what loading and reference pass have left
 
     def run(self) -> dict[str, Any]:
         self.log(
@@ -158,6 +160,7 @@ class _Training:
                 self.check(rows, step)
                 self.engine.check_gradients()
             self.engine.engine.step()
+        self.free_memory.after_step()
         means = means_of(rows.values())
         if self.objective.needs_baseline:
             means["kl/z_ref"] = baseline
@@ -219,6 +222,7 @@ class _Training:
         if metric is not None and metric in figures:
             self.state.heldout.append(figures[metric])
         self.evaluated = done, figures
+        give_back()
         return figures
 
     def checkpoint(self, done: int, figures: dict[str, float | int]) -> None:

@@ -1,6 +1,5 @@
 """raylign's bare step as a side of the benchmarks: pack, score, lose, go back, update; told by pipe. This acts."""
 
-import ctypes
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from raylign.config import LoopConfig
 from raylign.session import prepare_environment
 from raylign.train import attention_plan, model_loading
 from raylign.train import policy as policy_module
+from raylign.train.allocator import FreeMemory, give_back
 from raylign.train.attention import SEGMENTED
 from raylign.train.baseline import mismatched, z_ref
 from raylign.train.head import head_logps
@@ -98,6 +98,7 @@ class BareStep:
         optimizer = MasterAdam if request["dtype"] == "bfloat16" else PlainAdam
         self.make_optimizer = lambda: optimizer(list(self.policy.parameters()), request["learning_rate"])
         self.optimizer: MasterAdam | PlainAdam | None = None
+        self.free_memory = FreeMemory()
         self.pairs = from_rows(request["rows"])
         self.train = config.train
         self.train.objective, self.train.beta = request["objective"], request["beta"]
@@ -136,6 +137,7 @@ class BareStep:
         """The reference pass over these pairs, under the weights as they are."""
         for indices in batches:
             self.reference |= self.scores(self.policy, [self.pairs[at] for at in indices])
+        give_back()
 
     def backward(self, pairs: Sequence[TokenPair], global_pairs: int, baseline: float = 0.0) -> float:
         """Add a micro-batch's part of the global batch's gradient; returns its part of the mean loss."""
@@ -158,6 +160,7 @@ class BareStep:
         self.policy.zero_grad(set_to_none=True)
         loss = self.backward([self.pairs[at] for at in indices], len(indices))
         self.optimizer.step()
+        self.free_memory.after_step()
         return loss
 
 
@@ -187,10 +190,8 @@ def reference(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def rest(bare: BareStep, request: dict[str, Any]) -> dict[str, Any]:
-    """Give back what memory is kept for the next step, as the others need it: jemalloc(3), arena.<i>.purge of all."""
-    libraries = ctypes.CDLL(None)
-    if hasattr(libraries, "mallctl"):
-        libraries.mallctl(b"arena.4096.purge", None, None, None, 0)
+    """Give back what memory is kept for the next step, as the others need it."""
+    give_back()
     return {}
 
 

@@ -1,4 +1,4 @@
-"""The allocator of training workers: it is really loaded, and only where it should be."""
+"""The allocator of training workers: really loaded, only where it should be, and its free memory bounded."""
 
 import os
 import platform
@@ -7,9 +7,20 @@ import sys
 
 import pytest
 
-from raylign.train.allocator import allocator_environment
+from raylign.train.allocator import FreeMemory, allocator_environment
 
 ASK = "from raylign.train.allocator import allocator_in_use; print(allocator_in_use())"
+
+HELD = """
+from raylign.train import allocator
+kept = [bytearray(2**24) for _ in range(20)]
+held = [allocator._held_bytes()]
+del kept
+held.append(allocator._held_bytes())
+allocator.give_back()
+held.append(allocator._held_bytes())
+print(*held)
+"""
 
 
 @pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Ray brings it for these alone")
@@ -23,3 +34,19 @@ def test_a_process_that_starts_with_these_variables_has_jemalloc() -> None:
 def test_gpus_and_a_choice_of_ones_own_are_left_alone() -> None:
     assert allocator_environment(True, {}) == {}
     assert allocator_environment(False, {"LD_PRELOAD": "libtcmalloc.so"}) == {}
+
+
+@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Ray brings it for these alone")
+def test_free_memory_stays_until_it_is_given_back() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    environment |= allocator_environment(False, {})
+    done = subprocess.run([sys.executable, "-c", HELD], env=environment, capture_output=True, text=True, check=True)
+    full, free, given_back = (int(held) for held in done.stdout.split())
+    assert abs(full - free) < 2**24
+    assert given_back < full - 18 * 2**24
+
+
+def test_free_memory_is_too_much_where_a_step_held_more_than_one_has_needed() -> None:
+    memory = FreeMemory()
+    held = [1000, 1090, 1110, 900, 1000, 1200, 1200, 1300, 1330]
+    assert [at for at, bytes_ in enumerate(held) if memory.is_too_much(bytes_)] == [2, 5, 8]
