@@ -51,6 +51,7 @@ class FreeMemory:
         self.needed = 0
         """Most bytes held after a step that began without free memory."""
         self.from_nothing = True
+        """Whether the next step begins so."""
 
     def is_too_much(self, held: int) -> bool:
         """Args:
@@ -80,4 +81,4 @@ def _held_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-_JEMALLOC = allocator_in_use() == "jemalloc"
+_JEMALLOC = allocator_in_use() == "jemalloc" and hasattr(ctypes.CDLL(None), "mallctl")  # some builds prefix its name

@@ -156,7 +156,9 @@ class BareStep:
 
     def step(self, indices: Sequence[int]) -> float:
         """One optimizer step on one batch; returns its mean loss."""
-        self.optimizer = self.optimizer or self.make_optimizer()
+        if self.optimizer is None:
+            self.optimizer = self.make_optimizer()
+            give_back()  # as the trainer does before its first step
         self.policy.zero_grad(set_to_none=True)
         loss = self.backward([self.pairs[at] for at in indices], len(indices))
         self.optimizer.step()
