@@ -94,8 +94,8 @@ class TrainConfig:
     """Type of the weights, in training and as they are exported; bf16 keeps fp32 master weights."""
     products: str = field(default="auto", metadata={"allowed": ("auto", "bf16", "fp32")})
     """What bf16 weights are multiplied in. `auto` is bf16, and fp32 on a CPU that is faster in it: one without
-    instructions for bf16, which would emulate them at a quarter of fp32's speed, or one whose instructions a short
-    measurement shows to be slow; what it came to when a run began stays with the run."""
+    instructions for bf16, which would emulate them at a quarter of fp32's speed, or one of Intel's without AMX, which
+    has half of fp32's; what it came to when a run began stays with the run."""
     attention: str = field(default="auto", metadata=OPERATION | {"allowed": ("auto", "flex", "sdpa")})
     """What attends over a row of several answers: `auto` is FlexAttention on GPUs; on CPU, where that has no backward
     pass, and with `sdpa` everywhere, PyTorch's SDPA takes prompts or answers of about one size at a time."""

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from raylign.arithmetic import fast_products
 from raylign.config.schema import LoopConfig
 from raylign.config.training import TrainConfig
 from raylign.errors import TrainingError, TrainingLostError, find_raylign_error
@@ -77,8 +78,6 @@ def _settle_products(job: Job, folder: RunFolder) -> Job:
         return job
     settled = folder.read_json("train/products.json")
     if settled is None:
-        from raylign.train.products import fast_products
-
         settled = {"products": fast_products(train.gpus_per_worker)}
         write_json(job.products_path, settled)
     return replace(job, config=replace(job.config, train=replace(train, products=settled["products"])))

@@ -12,6 +12,7 @@ from layouts import LAYOUTS, LOGITS, lay_out, model_flops, plain_logps, whole_he
 from peers import TYPES, answer, from_rows, listen
 from safetensors.torch import save_file
 
+from raylign.arithmetic import fast_products
 from raylign.config import LoopConfig
 from raylign.session import prepare_environment
 from raylign.train import attention_plan, model_loading
@@ -24,7 +25,6 @@ from raylign.train.model_loading import load_model
 from raylign.train.objectives import Objective, PairLogps
 from raylign.train.packing import Batch
 from raylign.train.policy import Policy
-from raylign.train.products import fast_products
 from raylign.train.tokens import TokenPair
 
 MAX_NORM = 1.0

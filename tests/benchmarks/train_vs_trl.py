@@ -48,11 +48,11 @@ from peers import (
 from through_ray import share_of_bare, while_ray_rests
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from raylign.arithmetic import fast_products
 from raylign.model import resolve_model
 from raylign.records import Pair
 from raylign.train.flops import ModelSize, Work, model_size, training_flops, work_of
 from raylign.train.packing import pack
-from raylign.train.products import fast_products
 from raylign.train.tokens import TokenPair
 
 Round = list[list[TokenPair]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from raylign import arithmetic
-from raylign.arithmetic import engine_type, fast_type, multiplies_bf16
+from raylign.arithmetic import engine_type, fast_products, fast_type, gains_by_bf16, multiplies_bf16
 
 X86 = "processor : 0\nflags\t\t: fpu sse avx2 avx512f {}\n\nprocessor : 1\nflags\t\t: fpu sse avx2 avx512f {}\n"
 
@@ -34,4 +34,18 @@ def test_gpus_compute_in_bf16_whatever_their_host(tmp_path: Path, monkeypatch: p
     (tmp_path / "cpuinfo").write_text(X86.format("", ""))
     monkeypatch.setattr(arithmetic, "_CPUINFO", tmp_path / "cpuinfo")
     assert (fast_type(0), fast_type(1)) == ("fp32", "bf16")
+    assert (fast_products(0), fast_products(1)) == ("fp32", "bf16")
     assert (engine_type(0), engine_type(4)) == ("float32", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "named", "gains"),
+    [
+        ("GenuineIntel", "avx512_bf16", False),
+        ("GenuineIntel", "avx512_bf16 amx_bf16", True),
+        ("AuthenticAMD", "avx512_bf16", True),
+        ("AuthenticAMD", "", False),
+    ],
+)
+def test_training_gains_by_bf16_on_intel_only_through_amx(vendor: str, named: str, gains: bool) -> None:
+    assert gains_by_bf16(f"vendor_id\t: {vendor}\n" + X86.format(named, named)) is gains

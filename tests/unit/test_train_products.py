@@ -10,14 +10,14 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaFo
 
 from raylign.config import LoopConfig, load_config
 from raylign.run_folder import RunFolder
-from raylign.train import products, stage
+from raylign.train import stage
 from raylign.train.attention import SEGMENTED
 from raylign.train.head import anchor_head
 from raylign.train.job import Job
 from raylign.train.lean import make_lean
 from raylign.train.packing import Layout, pack
 from raylign.train.policy import Policy
-from raylign.train.products import fast_products, is_wide, widen
+from raylign.train.products import is_wide, widen
 from raylign.train.tokens import TokenPair
 
 
@@ -33,32 +33,15 @@ def settled(run: Path, config: LoopConfig) -> str:
 
 @pytest.mark.parametrize("fast", ["bf16", "fp32"])
 def test_it_follows_the_host_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: str) -> None:
-    monkeypatch.setattr(products, "fast_products", lambda gpus: fast)
+    monkeypatch.setattr(stage, "fast_products", lambda gpus: fast)
     assert settled(tmp_path, LoopConfig()) == fast
-    monkeypatch.setattr(products, "fast_products", lambda gpus: "another host's")
+    monkeypatch.setattr(stage, "fast_products", lambda gpus: "another host's")
     assert settled(tmp_path, LoopConfig()) == fast
 
 
 def test_what_the_user_says_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "fast_products", lambda gpus: "bf16")
+    monkeypatch.setattr(stage, "fast_products", lambda gpus: "bf16")
     assert settled(tmp_path, load_config(overrides=["train.products=fp32"])) == "fp32"
-
-
-@pytest.mark.parametrize(("bf16", "fp32", "faster"), [(2.0, 1.0, "fp32"), (1.1, 1.0, "bf16"), (1.0, 2.0, "bf16")])
-def test_a_cpu_with_bf16_instructions_is_asked_how_fast_they_are(
-    monkeypatch: pytest.MonkeyPatch, bf16: float, fp32: float, faster: str
-) -> None:
-    """Where there is little between them it is bf16, which takes less memory; other work makes some products slow."""
-    monkeypatch.setattr(products, "fast_type", lambda gpus: "bf16")
-    taken = iter([bf16, fp32, bf16 + 9, fp32, bf16, fp32 + 9] + [bf16, fp32] * 10)
-    monkeypatch.setattr(products, "_seconds", lambda product, *operands: (product(*operands), next(taken))[1])
-    assert fast_products(0) == faster
-
-
-def test_without_bf16_instructions_or_on_gpus_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_seconds", None)
-    monkeypatch.setattr(products, "fast_type", lambda gpus: "bf16" if gpus else "fp32")
-    assert (fast_products(0), fast_products(1)) == ("fp32", "bf16")
 
 
 def small_model(kind: type, settings: type, **sizes: int) -> Any:
