@@ -1,8 +1,8 @@
 """How fast raylign trains against TRL, on one machine: pairs a second, memory, and where both come from.
 
 SmolLM2-135M in bf16 with fp32 master weights on both sides, or with `--dtype fp32` in fp32: same weights, token ids,
-AdamW settings, threads, clipping. On a CPU without instructions for bf16, raylign multiplies its bf16 weights in fp32,
-as it does for its users; the JSON says so.
+AdamW settings, threads, clipping. On a CPU that is faster in fp32, raylign multiplies its bf16 weights in that, as it
+does for its users; the JSON says so.
 Each side is a process that works only while the other idles; rounds alternate, a figure is the median of their ratios.
 A round is the same pairs for all: TRL's best gets them in batches cut from the whole data set sorted by length, the
 others shuffled. Pairs a second count real pairs over an epoch: the steps, the optimizer in them, and the reference pass
