@@ -11,11 +11,14 @@ batches differ and what one has freed does not always fit the next, the worker g
 """
 
 import ctypes
-import os
+import functools
 import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 _SETTINGS = "oversize_threshold:0,dirty_decay_ms:-1"
 """Free pages stay, whatever the time; those of large allocations too, which would have an arena of their own."""
@@ -64,7 +67,7 @@ class FreeMemory:
 
     def after_step(self) -> None:
         """Give free memory back if it is too much."""
-        if _JEMALLOC and self.is_too_much(_held_bytes()):
+        if _mallctl() and self.is_too_much(psutil.Process().memory_info().rss):
             give_back()
 
 
@@ -72,13 +75,11 @@ def give_back() -> None:
     """Give free memory back to the system, if the allocator is jemalloc: that of a phase whose tensors have other sizes
     than the next one's, for which it would be of little use (jemalloc(3), `arena.<i>.purge` of all arenas).
     """
-    if _JEMALLOC:
-        ctypes.CDLL(None).mallctl(b"arena.4096.purge", None, None, None, 0)
+    if mallctl := _mallctl():
+        mallctl(b"arena.4096.purge", None, None, None, 0)
 
 
-def _held_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-_JEMALLOC = allocator_in_use() == "jemalloc" and hasattr(ctypes.CDLL(None), "mallctl")  # some builds prefix its name
+@functools.cache
+def _mallctl() -> Any:
+    """What jemalloc is told by; None where another allocator is in use, or a build of it that prefixes its names."""
+    return getattr(ctypes.CDLL(None), "mallctl", None) if allocator_in_use() == "jemalloc" else None

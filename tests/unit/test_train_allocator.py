@@ -12,13 +12,15 @@ from raylign.train.allocator import FreeMemory, allocator_environment
 ASK = "from raylign.train.allocator import allocator_in_use; print(allocator_in_use())"
 
 HELD = """
+import psutil
 from raylign.train import allocator
+held_bytes = lambda: psutil.Process().memory_info().rss
 kept = [bytearray(2**24) for _ in range(20)]
-held = [allocator._held_bytes()]
+held = [held_bytes()]
 del kept
-held.append(allocator._held_bytes())
+held.append(held_bytes())
 allocator.give_back()
-held.append(allocator._held_bytes())
+held.append(held_bytes())
 print(*held)
 """
 
