@@ -16,14 +16,12 @@ from transformers import AttentionInterface
 from transformers.integrations.flex_attention import flex_attention_forward
 
 from raylign.errors import ModelError
-from raylign.train.attention_plan import AttentionPlan, Group, gather
+from raylign.train.attention_plan import PRODUCTS_ON, AttentionPlan, Group, gather
 from raylign.train.attention_products import grouped_products
 from raylign.train.precision import product_type
 from raylign.train.ulysses import Slices
 
 SEGMENTED = "raylign_segmented"
-_PRODUCTS_ON = ("cpu",)
-"""Kinds of devices where plain products are faster than SDPA on small groups."""
 _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
@@ -98,7 +96,7 @@ def _attend_groups(
     query_THD: torch.Tensor, key_TKD: torch.Tensor, value_TKD: torch.Tensor, plan: AttentionPlan, scale: float
 ) -> torch.Tensor:
     """All groups, [T, heads, head_dim]."""
-    by_products = [group for group in plan.groups if group.small and query_THD.device.type in _PRODUCTS_ON]
+    by_products = [group for group in plan.groups if group.small and query_THD.device.type in PRODUCTS_ON]
     outputs = [_attend_fused(query_THD, key_TKD, value_TKD, scale, group) for group in plan.groups[len(by_products) :]]
     if by_products:
         outputs.insert(0, grouped_products(query_THD, key_TKD, value_TKD, scale, by_products))

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
 
 import torch
 from torch.nn.attention.flex_attention import BlockMask
@@ -9,10 +11,15 @@ from torch.nn.attention.flex_attention import BlockMask
 from raylign.train.attention_blocks import block_mask
 from raylign.train.packing import Segment
 
+PRODUCTS_ON = ("cpu",)
+"""Kinds of devices where plain products are faster than SDPA on small groups."""
 SMALL_SCORES = 2**17
 """Scores a head, queries times keys, up to which plain products are faster than SDPA on CPU."""
 MOST_PADDING = 1.3
 """Scores of a group, padded, over those of its segments: what fewer and larger products are worth."""
+MOST_QUERIES = 128
+"""Queries that plain products take of a segment at a time, each part with the tokens before it as keys: of a whole
+segment's scores over its own tokens half would be masked."""
 LARGEST_BIAS = 2**27
 """Scores a head of which there may be a bias, a quarter of a GiB in bf16. A larger segment's ancestors take part as
 queries whose values nobody wants: it is then a plain causal product, which needs none."""
@@ -62,13 +69,39 @@ def plan_attention(
         flex: plan for FlexAttention.
     """
     tokens = sum(segment.length for segment in segments)
-    seen = [segment.length + sum(segments[at].length for at in segment.ancestors) for segment in segments]
     if flex:
-        return AttentionPlan(tokens, max(seen), (), torch.arange(tokens, device=device), block_mask(segments, device))
+        blocks = block_mask(segments, device)
+        return AttentionPlan(tokens, max(_seen(segments)), (), torch.arange(tokens, device=device), blocks)
+    if device.type in PRODUCTS_ON:
+        segments = _cut(segments)
+    seen = _seen(segments)
     groups = [_group(segments, members, seen, device, dtype) for members in _similar(segments, seen)]
     groups.sort(key=lambda group: not group.small)
     place_T = torch.cat([group.token_M for group in groups]).argsort()
     return AttentionPlan(tokens, max(seen), tuple(groups), place_T)
+
+
+def _seen(segments: Sequence[Segment]) -> list[int]:
+    """How many tokens the last one of each segment sees, itself among them."""
+    return [segment.length + sum(segments[at].length for at in segment.ancestors) for segment in segments]
+
+
+def _cut(segments: Sequence[Segment]) -> list[Segment]:
+    """The same tokens in segments of at most MOST_QUERIES, each one an ancestor of the next; those stay whole of which
+    even such a part is too much for plain products.
+    """
+    parts: list[Segment] = []
+    parts_of: list[tuple[int, ...]] = []  # of each segment given
+    for segment, seen in zip(segments, _seen(segments), strict=True):
+        ancestors = tuple(part for at in segment.ancestors for part in parts_of[at])
+        pieces = ceil(segment.length / MOST_QUERIES) if MOST_QUERIES * seen <= SMALL_SCORES else 1
+        ends = [segment.length * piece // pieces for piece in range(pieces + 1)]
+        own: tuple[int, ...] = ()
+        for start, end in pairwise(ends):
+            parts.append(Segment(segment.start + start, end - start, (*ancestors, *own)))
+            own = (*own, len(parts) - 1)
+        parts_of.append(own)
+    return parts
 
 
 def _similar(segments: Sequence[Segment], seen: Sequence[int]) -> list[list[int]]:

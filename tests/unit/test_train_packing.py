@@ -79,17 +79,18 @@ def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
     "changes",
     [
         [],
-        [(attention, "_PRODUCTS_ON", ())],
+        [(attention_plan, "MOST_QUERIES", 2)],
+        [(attention, "PRODUCTS_ON", ()), (attention_plan, "PRODUCTS_ON", ())],
         [(attention_plan, "SMALL_SCORES", 0)],
         [(attention_plan, "SMALL_SCORES", 0), (attention_plan, "LARGEST_BIAS", 0)],
     ],
-    ids=["cpu", "gpu", "long", "longest"],
+    ids=["cpu", "cut", "gpu", "long", "longest"],
 )
 def test_log_probabilities_and_gradients_equal_plain_forward_passes(
     layout: Layout, changes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever way attention is computed: as on a CPU, as on a GPU, as for segments too long for groups, and as for
-    those too long for a mask."""
+    """Whichever way attention is computed: as on a CPU, and in parts of segments, as on a GPU, as for segments too
+    long for groups, and as for those too long for a mask."""
     for change in changes:
         monkeypatch.setattr(*change)
     plain, pairs = tiny_llama(), random_pairs()
