@@ -67,10 +67,28 @@ def _lean_norm(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
 
 def _lean_gated(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
     gate, up = self.gate_proj(hidden_states), self.up_proj(hidden_states)
-    gated: torch.Tensor = _SiluProduct.apply(gate, up)  # type: ignore[no-untyped-call]
-    known = gate.detach(), up.detach()
-    projected: torch.Tensor = self.down_proj(can_remake(gated, lambda: F.silu(known[0]).mul_(known[1])))
+    silu, known = _Silu(gate.detach()), up.detach()
+    gated: torch.Tensor = _SiluProduct.apply(gate, up, silu)  # type: ignore[no-untyped-call]
+    projected: torch.Tensor = self.down_proj(can_remake(gated, lambda: silu.made() * known))
     return projected
+
+
+class _Silu:
+    """silu(gate), which the backward pass needs twice: for the input of the layer behind and then for up's gradient."""
+
+    def __init__(self, gate: torch.Tensor) -> None:
+        self.gate = gate
+        self.kept: torch.Tensor | None = None
+
+    def made(self) -> torch.Tensor:
+        """The activations, which stay until they are taken."""
+        self.kept = F.silu(self.gate)
+        return self.kept
+
+    def taken(self) -> torch.Tensor:
+        """The activations, the caller's own from now on."""
+        kept, self.kept = self.kept, None
+        return F.silu(self.gate) if kept is None else kept
 
 
 def _scale(hidden_D: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -110,14 +128,15 @@ class _SiluProduct(torch.autograd.Function):
     """silu(gate) · up (arXiv 2002.05202, equation 6), which keeps gate and up and makes silu(gate) again."""
 
     @staticmethod
-    def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor, silu: _Silu) -> torch.Tensor:
         """The gated activations, of the shape of both."""
         ctx.save_for_backward(gate, up)
+        ctx.silu = silu
         return F.silu(gate).mul_(up)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         """Gradients of gate and up."""
         gate, up = ctx.saved_tensors
         to_gate = torch.ops.aten.silu_backward(gradients[0] * up, gate)
-        return to_gate, F.silu(gate).mul_(gradients[0])
+        return to_gate, ctx.silu.taken().mul_(gradients[0]), None
