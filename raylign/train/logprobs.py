@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-CHUNK_TOKENS = 256
+CHUNK_TOKENS = 512
 """Completion tokens projected on the vocabulary at a time; bounds the memory of logits whatever the answers' length."""
 _CACHED_SCORES = 400_000
 """fp32 logits, 1.6 MB, that several sweeps on CPU find in a core's cache; a whole chunk's would come from memory."""
@@ -56,20 +56,21 @@ class _MatrixLogps(torch.autograd.Function):
         kept_tokens: int,
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets, whose logits come off their rows before these are rounded."""
-        anchor_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
-        anchor_N1 = anchor_N1.neg().to(weight_VD.dtype)
-        kept = _whole_chunks(len(hidden_ND), kept_tokens, chunk_tokens)
+        anchor_N1 = _anchor(hidden_ND, weight_VD, target_N)
+        kept = min(len(hidden_ND), kept_tokens)
         logits_KV = hidden_ND.new_empty(kept, len(weight_VD)) if kept else None
         logps: list[torch.Tensor] = []
         totals: list[torch.Tensor] = []
         done = 0
-        for hidden, target, anchor in _chunks(chunk_tokens, hidden_ND, target_N, anchor_N1):
+        sizes = [*_sizes(kept, chunk_tokens), *_sizes(len(hidden_ND) - kept, chunk_tokens)]
+        for hidden, target, anchor in _chunks(sizes, hidden_ND, target_N, anchor_N1):
             place = logits_KV[done : done + len(hidden)] if logits_KV is not None and done < kept else None
             done += len(hidden)
-            logits = torch.addmm(anchor, hidden, weight_VD.t(), out=place)
+            logits = _logits(hidden, weight_VD, anchor, place)
             for made, part in zip((logps, totals), _logps(logits, target), strict=True):
                 made.append(part)
-        ctx.kept, ctx.block_tokens = logits_KV, max(chunk_tokens, kept)
+        ctx.kept = logits_KV
+        ctx.sizes = [*_sizes(kept, kept), *_sizes(len(hidden_ND) - kept, max(chunk_tokens, kept))]
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, torch.cat(totals))
         return torch.cat(logps)
 
@@ -77,15 +78,16 @@ class _MatrixLogps(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of the hidden states and, where it is trained, of the weight.
 
-        As many rows at a time as were kept: their memory is free by then, and few products are to be added up.
+        First the rows that were kept, then, if that is more than a chunk, as many at a time: their memory is free by
+        then, and few products are to be added up.
         """
         hidden_ND, weight_VD, target_N, anchor_N1, total_N = ctx.saved_tensors
         hidden_gradient_ND, weight_gradient_VD = torch.empty_like(hidden_ND), None
         rows = (hidden_ND, target_N, anchor_N1, total_N, gradients[0], hidden_gradient_ND)
-        for hidden, target, anchor, total, gradient, result in _chunks(ctx.block_tokens, *rows):
+        for hidden, target, anchor, total, gradient, result in _chunks(ctx.sizes, *rows):
             # Kept logits are worked on in place, so they serve one backward pass; another one makes them again.
             logits, ctx.kept = ctx.kept, None
-            logits = torch.addmm(anchor, hidden, weight_VD.t()) if logits is None else logits
+            logits = _logits(hidden, weight_VD, anchor) if logits is None else logits
             _logits_gradient(logits, target, total, gradient, logits)
             torch.mm(logits, weight_VD, out=result)
             if ctx.needs_input_grad[1]:
@@ -96,9 +98,28 @@ class _MatrixLogps(torch.autograd.Function):
         return hidden_gradient_ND, weight_gradient_VD, None, None, None
 
 
-def _whole_chunks(rows: int, most: int, chunk: int) -> int:
-    """All rows, or else as many whole chunks of them as make at most so many."""
-    return rows if rows <= most else most - most % chunk
+def _anchor(hidden_ND: torch.Tensor, weight_VD: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+    """What is added to each row of logits before they are rounded: less the target's logit, [N, 1]; nothing in fp32,
+    [N, 0], which rounds a logit no more than the product itself does.
+    """
+    if weight_VD.dtype == torch.float32:
+        return hidden_ND.new_empty(len(hidden_ND), 0)
+    logit_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
+    return logit_N1.neg().to(weight_VD.dtype)
+
+
+def _logits(
+    hidden_ND: torch.Tensor, weight_VD: torch.Tensor, anchor: torch.Tensor, place_NV: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Logits [N, V] of some rows, anchored where there is an anchor; made in `place_NV` if it is given."""
+    if anchor.shape[1] == 0:
+        return torch.mm(hidden_ND, weight_VD.t(), out=place_NV)
+    return torch.addmm(anchor, hidden_ND, weight_VD.t(), out=place_NV)
+
+
+def _sizes(rows: int, most: int) -> list[int]:
+    """Sizes of the chunks of so many rows, each with at most so many."""
+    return [min(most, rows - first) for first in range(0, rows, most)] if rows else []
 
 
 def _add_product(sums: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor, others: bool) -> torch.Tensor:
@@ -108,8 +129,8 @@ def _add_product(sums: torch.Tensor | None, left: torch.Tensor, right: torch.Ten
     return sums.addmm_(left, right) if sums.dtype == left.dtype else sums.add_(left @ right)
 
 
-def _chunks(length: int, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    return zip(*(torch.split(tensor, length) for tensor in tensors), strict=True)
+def _chunks(sizes: int | list[int], *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    return zip(*(torch.split(tensor, sizes) for tensor in tensors), strict=True)
 
 
 def _logps(logits_NV: torch.Tensor, target_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -189,7 +210,7 @@ def matrix_logps(
         weight_VD: the head's weight, whole.
         target_N: token ids.
         chunk_tokens: rows projected at a time.
-        kept_tokens: as in `token_logps`.
+        kept_tokens: as in `token_logps`, but not in whole chunks alone.
     """
     kept_tokens = kept_tokens if torch.is_grad_enabled() else 0
     logps_N: torch.Tensor = _MatrixLogps.apply(hidden_ND, weight_VD, target_N, chunk_tokens, kept_tokens)  # type: ignore[no-untyped-call]
