@@ -120,6 +120,15 @@ def test_a_matrix_that_is_not_trained_gets_no_gradient() -> None:
     assert weight.grad is None
 
 
+def test_a_worker_whose_slice_has_no_answer_tokens_has_gradients_of_zero() -> None:
+    hidden, weight = torch.randn(0, 16, requires_grad=True), torch.randn(50, 16, requires_grad=True)
+    logps = matrix_logps(hidden, weight, torch.randint(50, (0,)), chunk_tokens=3, kept_tokens=2)
+    logps.sum().backward()
+    assert logps.shape == (0,)
+    assert weight.grad is not None
+    assert not weight.grad.any()
+
+
 @pytest.mark.parametrize("kind", ["plain", *KINDS])
 @pytest.mark.parametrize("in_bf16", [False, True])
 def test_every_head_gives_the_same_whether_its_weight_lies_whole(kind: str, in_bf16: bool) -> None:
