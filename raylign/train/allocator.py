@@ -6,8 +6,9 @@ glibc gives back to the system and asks for again in every step. With jemalloc, 
 less memory.
 
 What a step frees stays for the next one. Left to itself jemalloc gives free pages back within a step, whatever time it
-is told to wait, and each step asks for a million of them anew. Where they come to much more than a step needs, since
-batches differ and what one has freed does not always fit the next, the worker gives them back between two steps.
+is told to wait, and each step asks for a million of them anew. A step's many small tensors are cut out of whatever the
+one before has freed, however large a piece; jemalloc's own limit on that had a worker hold some GiB more with every few
+batches. Where free pages still come to much more than a step needs, the worker gives them back between two steps.
 """
 
 import ctypes
@@ -20,9 +21,10 @@ from typing import Any
 
 import psutil
 
-_SETTINGS = "oversize_threshold:0,dirty_decay_ms:-1,thp:always"
+_SETTINGS = "oversize_threshold:0,dirty_decay_ms:-1,thp:always,lg_extent_max_active_fit:64"
 """Free pages stay, whatever the time; those of large allocations too, which would have an arena of their own. Linux is
-asked for pages of 2 MiB: what a step touches anew costs it hundreds of times fewer page faults."""
+asked for pages of 2 MiB: what a step touches anew costs it hundreds of times fewer page faults. A free piece serves any
+smaller request; jemalloc leaves one over 64 times as large alone, and step by step all that is free grows to such."""
 _MORE = 1.1
 """How much of what a step has needed may be held after one."""
 

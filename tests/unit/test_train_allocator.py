@@ -24,6 +24,17 @@ held.append(held_bytes())
 print(*held)
 """
 
+REUSED = """
+import psutil
+held_bytes = lambda: psutil.Process().memory_info().rss
+kept = bytearray(2**30)
+held = [held_bytes()]
+del kept
+kept = [bytearray(2**22) for _ in range(200)]
+held.append(held_bytes())
+print(*held)
+"""
+
 
 @pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Ray brings it for these alone")
 def test_a_process_that_starts_with_these_variables_has_jemalloc() -> None:
@@ -40,12 +51,23 @@ def test_gpus_and_a_choice_of_ones_own_are_left_alone() -> None:
 
 @pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Ray brings it for these alone")
 def test_free_memory_stays_until_it_is_given_back() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    environment |= allocator_environment(False, {})
-    done = subprocess.run([sys.executable, "-c", HELD], env=environment, capture_output=True, text=True, check=True)
-    full, free, given_back = (int(held) for held in done.stdout.split())
+    full, free, given_back = _held(HELD)
     assert abs(full - free) < 2**24
     assert given_back < full - 18 * 2**24
+
+
+@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Ray brings it for these alone")
+def test_one_large_piece_that_is_free_serves_many_small_requests() -> None:
+    large, small = _held(REUSED)
+    assert small < large + 2**26
+
+
+def _held(script: str) -> list[int]:
+    """Bytes that a process under the allocator says it held."""
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    environment |= allocator_environment(False, {})
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    return [int(held) for held in done.stdout.split()]
 
 
 def test_free_memory_is_too_much_where_a_step_held_more_than_one_has_needed() -> None:
