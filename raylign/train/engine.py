@@ -1,10 +1,8 @@
 """The DeepSpeed engine around the policy: start, scoring over all workers, its state in and out. This acts."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psutil
 import torch
 import torch.distributed as dist
 
@@ -12,6 +10,7 @@ from raylign.config.schema import LoopConfig
 from raylign.errors import RaylignError, TrainingError
 from raylign.train.accumulation import Accumulation
 from raylign.train.checkpoint import SavedCheckpoint, Share
+from raylign.train.cpu import prepare_cpu
 from raylign.train.deepspeed_config import accumulates_itself, accumulation_steps, deepspeed_config
 from raylign.train.flops import model_size
 from raylign.train.layout import choose_layout
@@ -21,7 +20,6 @@ from raylign.train.packing import Batch, Layout, pack
 from raylign.train.policy import Policy
 from raylign.train.random_state import random_state, set_random_state
 from raylign.train.reference import AnswerLogps
-from raylign.train.threads import threads_per_worker
 from raylign.train.tokens import TokenPair
 from raylign.train.ulysses import Slices, check_row
 
@@ -32,8 +30,7 @@ class Engine:
     def __init__(self, model: str, config: LoopConfig, local_workers: int) -> None:
         on_gpu = config.train.gpus_per_worker > 0
         if not on_gpu:
-            os.environ["DS_ACCELERATOR"] = "cpu"  # also on a host that has a GPU
-            self._set_threads(local_workers)
+            prepare_cpu(local_workers)
         import deepspeed
 
         deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo")
@@ -59,12 +56,6 @@ class Engine:
         self.engine.train()
         self.micro_batch_size = config.train.micro_batch_size
         self.zero_stage = config.train.zero_stage
-
-    @staticmethod
-    def _set_threads(local_workers: int) -> None:
-        # Ray sets OMP_NUM_THREADS from logical CPUs, which are places for actors and not cores.
-        cores = psutil.cpu_count(logical=False) or 1
-        torch.set_num_threads(threads_per_worker(cores, len(os.sched_getaffinity(0)), local_workers))
 
     @property
     def row_workers(self) -> int:

@@ -10,7 +10,6 @@ from raylign.train.flops import ModelSize, pair_costs, training_flops, work_of_p
 from raylign.train.order import Plan, share
 from raylign.train.packing import pack
 from raylign.train.schedule import learning_rate
-from raylign.train.threads import threads_per_worker
 from raylign.train.tokens import TokenPair
 
 
@@ -134,10 +133,3 @@ def test_decay_by_hand() -> None:
 
 def test_a_run_of_one_step_trains_at_its_peak() -> None:
     assert learning_rate(0, 1, 3.0, 0.1, "linear") == 3.0
-
-
-@pytest.mark.parametrize(
-    ("cores", "usable", "workers", "threads"), [(2, 2, 1, 2), (2, 2, 2, 1), (2, 2, 8, 1), (32, 64, 4, 8), (32, 8, 2, 4)]
-)
-def test_workers_of_a_host_fill_its_cores_once(cores: int, usable: int, workers: int, threads: int) -> None:
-    assert threads_per_worker(cores, usable, workers) == threads
