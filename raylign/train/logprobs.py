@@ -62,7 +62,7 @@ class _MatrixLogps(torch.autograd.Function):
         logps: list[torch.Tensor] = []
         totals: list[torch.Tensor] = []
         done = 0
-        sizes = _sizes(kept, chunk_tokens, len(hidden_ND) - kept, chunk_tokens)
+        sizes = _sizes((kept, chunk_tokens), (len(hidden_ND) - kept, chunk_tokens))
         for hidden, target, anchor in _chunks(sizes, hidden_ND, target_N, anchor_N1):
             place = logits_KV[done : done + len(hidden)] if logits_KV is not None and done < kept else None
             done += len(hidden)
@@ -70,7 +70,7 @@ class _MatrixLogps(torch.autograd.Function):
             for made, part in zip((logps, totals), _logps(logits, target), strict=True):
                 made.append(part)
         ctx.kept = logits_KV
-        ctx.sizes = _sizes(kept, kept, len(hidden_ND) - kept, max(chunk_tokens, kept))
+        ctx.sizes = _sizes((kept, kept), (len(hidden_ND) - kept, max(chunk_tokens, kept)))
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, torch.cat(totals))
         return torch.cat(logps)
 
@@ -117,10 +117,11 @@ def _logits(
     return torch.addmm(anchor, hidden_ND, weight_VD.t(), out=place_NV)
 
 
-def _sizes(kept: int, most_kept: int, rest: int, most: int) -> list[int]:
-    """Sizes of the chunks of the rows that are kept and of the rest; one of none where there are no rows at all."""
-    parts = ((kept, most_kept), (rest, most))
-    return [min(longest, rows - first) for rows, longest in parts for first in range(0, rows, longest or 1)] or [0]
+def _sizes(*parts: tuple[int, int]) -> list[int]:
+    """Sizes of the chunks of parts of the rows, each given as its rows and the most that a chunk of it may have; one of
+    none where there are no rows at all.
+    """
+    return [min(most, rows - first) for rows, most in parts for first in range(0, rows, most or 1)] or [0]
 
 
 def _add_product(sums: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor, others: bool) -> torch.Tensor:

@@ -28,7 +28,7 @@ WITHOUT_TORCH = [
     *(f"raylign.judge.{name}" for name in ("comparisons", "verdict", "work", "outcome")),
     *(f"raylign.{name}" for name in ("wording", "revise.work", "prompts.bad_rows")),
     "raylign.ids",
-    *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "tokens")),
+    *(f"raylign.train.{name}" for name in ("order", "schedule", "deepspeed_config", "threads", "tokens")),
     "raylign.train.generation",
     *(f"raylign.recommend.{name}" for name in ("evidence", "cases", "words")),
     *(f"raylign.sweep.{name}" for name in ("grid", "table")),

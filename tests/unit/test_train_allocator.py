@@ -39,8 +39,7 @@ print(*held)
 @pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Ray brings it for these alone")
 def test_a_process_that_starts_with_these_variables_has_jemalloc() -> None:
     for variables, expected in (({}, "default"), (allocator_environment(False, {}), "jemalloc")):
-        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"} | variables
-        done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+        done = _run(ASK, variables)
         assert (done.stdout.strip(), done.stderr) == (expected, "")
 
 
@@ -64,10 +63,13 @@ def test_one_large_piece_that_is_free_serves_many_small_requests() -> None:
 
 def _held(script: str) -> list[int]:
     """Bytes that a process under the allocator says it held."""
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    environment |= allocator_environment(False, {})
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    return [int(held) for held in done.stdout.split()]
+    return [int(held) for held in _run(script, allocator_environment(False, {})).stdout.split()]
+
+
+def _run(script: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A process of its own that runs a script, with these variables and no other choice of an allocator."""
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"} | variables
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
 
 
 def test_free_memory_is_too_much_where_a_step_held_more_than_one_has_needed() -> None:

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from raylign.train.cpu import prepare_cpu, threads_per_worker
+from raylign.train.cpu import prepare_cpu
+from raylign.train.threads import threads_per_worker
 
 
 @pytest.mark.parametrize(
