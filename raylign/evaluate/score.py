@@ -1,11 +1,11 @@
 """How likely answers are under the base model: a Ray task loads it and scores them. This acts."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from raylign.arithmetic import fast_type
+from raylign.cores import usable_cores
 from raylign.errors import ModelError
 from raylign.evaluate.compare import Score
 from raylign.records import Message
@@ -58,7 +58,7 @@ def load_model(name: str, gpus: int, trust_remote_code: bool) -> Any:
     from raylign.train.model_loading import DTYPES
 
     if not gpus:  # Ray sets one thread a logical CPU; the served models are gone by now, so take the cores
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(usable_cores())
     try:
         model = AutoModelForCausalLM.from_pretrained(
             name,

@@ -16,11 +16,11 @@ from ray.serve.llm import LLMConfig, build_llm_deployment
 from raylign import __version__
 from raylign.arithmetic import engine_type
 from raylign.config import ServeConfig, load_config
+from raylign.cores import usable_cores
 from raylign.errors import ConfigError
 from raylign.serve.adapters import LocalAdapters
 from raylign.serve.catalogue import Catalogue
 from raylign.serve.guard import GuardSettings
-from raylign.serve.host import visible_cores
 from raylign.serve.ingress import make_ingress
 from raylign.serve.plan import DEPLOYMENT_PREFIX, ingress_options, mark, plan_models
 from raylign.serve.replica import ModelServer
@@ -84,7 +84,7 @@ def assemble(
     runtime_env = dict(ray.get_runtime_context().runtime_env) if runtime_env is None else runtime_env
     marks = marks or content_marks(catalogue)
     dtype = engine_type(config.gpus_per_replica)
-    plans = plan_models(catalogue, config, cores or visible_cores(), dtype, trust_remote_code, runtime_env)
+    plans = plan_models(catalogue, config, cores or usable_cores(), dtype, trust_remote_code, runtime_env)
     try:
         models = [LLMConfig(**plan) for plan in plans]
         deployments = {model.model_id: _deployment(model) for model in models}

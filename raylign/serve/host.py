@@ -1,9 +1,6 @@
-"""What this machine offers an endpoint: a port to listen on, and cores. This acts, and imports nothing heavy."""
+"""Where an endpoint listens: a port of this machine, and the URL it gives. This acts, and imports nothing heavy."""
 
-import os
 import socket
-
-import psutil
 
 from raylign.errors import ConfigError
 
@@ -31,9 +28,3 @@ def base_url(host: str, port: int) -> str:
     """The URL a client is given, without a path; every address of this machine includes loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def visible_cores() -> int:
-    """Physical processor cores this process may use; a second hardware thread on a core adds no arithmetic."""
-    physical = psutil.cpu_count(logical=False) or 1
-    return min(physical, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else physical

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from raylign.arithmetic import engine_type
 from raylign.config import LoopConfig, ServeConfig
+from raylign.cores import usable_cores
 from raylign.errors import InputError
 from raylign.screen import Screen
-from raylign.serve.host import visible_cores
 from raylign.serve.record import Record, remove_record, write_record
 from raylign.serve.sources import content_marks, read_catalogue
 from raylign.session import ray_session
@@ -58,7 +58,7 @@ def _record(
     access = os.environ.get("RAY_AUTH_MODE")  # set by Ray where it starts a cluster of its own
     address = ray.get_runtime_context().gcs_address
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    return Record(address, access, url, models, marks, asdict(serving), trust_remote_code, visible_cores(), started)
+    return Record(address, access, url, models, marks, asdict(serving), trust_remote_code, usable_cores(), started)
 
 
 def with_places(config: ServeConfig, logs: Path) -> ServeConfig:

@@ -2,9 +2,9 @@
 
 import os
 
-import psutil
 import torch
 
+from raylign.cores import usable_cores
 from raylign.train.threads import threads_per_worker
 
 
@@ -17,6 +17,5 @@ def prepare_cpu(local_workers: int) -> None:
     """
     os.environ["DS_ACCELERATOR"] = "cpu"  # also on a host that has a GPU
     # Ray sets OMP_NUM_THREADS from logical CPUs, which are places for actors and not cores.
-    cores = psutil.cpu_count(logical=False) or 1
-    torch.set_num_threads(threads_per_worker(cores, len(os.sched_getaffinity(0)), local_workers))
+    torch.set_num_threads(threads_per_worker(usable_cores(), local_workers))
     torch.set_flush_denormal(True)

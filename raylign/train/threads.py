@@ -1,12 +1,11 @@
 """How many threads a training worker computes with; pure."""
 
 
-def threads_per_worker(physical_cores: int, usable_cpus: int, local_workers: int) -> int:
+def threads_per_worker(cores: int, local_workers: int) -> int:
     """Threads for each of a host's workers, so that together they fill its cores once.
 
     Args:
-        physical_cores: cores of the host, without their second hardware threads.
-        usable_cpus: CPUs this process may run on.
+        cores: cores of the host that they may use.
         local_workers: training workers on the host.
     """
-    return max(1, min(physical_cores, usable_cpus) // local_workers)
+    return max(1, cores // local_workers)

@@ -26,9 +26,10 @@ from serving import KEY, Answer, ask, client, environment, raylign_serve
 
 from raylign.arithmetic import engine_type
 from raylign.config import ServeConfig
+from raylign.cores import usable_cores
 from raylign.model import bundled_folder
 from raylign.serve.catalogue import Catalogue
-from raylign.serve.host import choose_port, visible_cores
+from raylign.serve.host import choose_port
 from raylign.serve.plan import plan_models
 
 NAMES = ("base", "aligned")
@@ -132,7 +133,7 @@ def main() -> None:
     full = {"repetitions": 5, "requests": 32, "in_flight": 32, "tokens": 64, "streams": 16}
     quick = {"repetitions": 1, "requests": 2, "in_flight": 4, "tokens": 8, "streams": 4}
     scale, model = quick if arguments.quick else full, str(bundled_folder())
-    plans = plan_models(Catalogue(dict.fromkeys(NAMES, model)), ServeConfig(), visible_cores(), engine_type(0))
+    plans = plan_models(Catalogue(dict.fromkeys(NAMES, model)), ServeConfig(), usable_cores(), engine_type(0))
     with ExitStack() as stack:
         plain = [stack.enter_context(vllm_serve(name, model, plan)) for name, plan in zip(NAMES, plans, strict=True)]
         served = stack.enter_context(raylign_serve(dict.fromkeys(NAMES, model)))

@@ -9,11 +9,9 @@ from raylign.train.cpu import prepare_cpu
 from raylign.train.threads import threads_per_worker
 
 
-@pytest.mark.parametrize(
-    ("cores", "usable", "workers", "threads"), [(2, 2, 1, 2), (2, 2, 2, 1), (2, 2, 8, 1), (32, 64, 4, 8), (32, 8, 2, 4)]
-)
-def test_workers_of_a_host_fill_its_cores_once(cores: int, usable: int, workers: int, threads: int) -> None:
-    assert threads_per_worker(cores, usable, workers) == threads
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(2, 1, 2), (2, 2, 1), (2, 8, 1), (32, 4, 8), (8, 3, 2)])
+def test_workers_of_a_host_fill_its_cores_once(cores: int, workers: int, threads: int) -> None:
+    assert threads_per_worker(cores, workers) == threads
 
 
 def test_numbers_that_slow_every_product_down_are_zero_in_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
