@@ -45,19 +45,25 @@ class Run:
     process: psutil.Popen
     folder: Path
 
+    @property
+    def metrics(self) -> Path:
+        """Where the run writes a line for each step."""
+        return self.folder / "metrics.jsonl"
+
     def lines(self) -> list[dict[str, Any]]:
         """The metrics of each optimizer step so far."""
-        path = self.folder / "metrics.jsonl"
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-        return [line for line in found if "pairs_per_second" in line]
+        written = self.metrics.read_text(encoding="utf-8") if self.metrics.exists() else ""
+        return [line for line in map(json.loads, written.splitlines()) if "pairs_per_second" in line]
 
     def wait_for(self, steps: int) -> None:
         """Wait until so many steps are done."""
         deadline = time.monotonic() + _LONGEST_STEP_SECONDS
-        while len(self.lines()) < steps:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"the run ended or stands still after {len(self.lines())} steps of {steps}")
-            time.sleep(_LOOK_SECONDS)
+        while (size := self._written()) == 0 or len(self.lines()) < steps:
+            # Reading takes time from the step, and the bare step has no such company: only what is new is read.
+            while self._written() == size:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    sys.exit(f"the run ended or stands still after {len(self.lines())} steps of {steps}")
+                time.sleep(_LOOK_SECONDS)
 
     def worker(self) -> psutil.Process:
         """The training worker."""
@@ -67,6 +73,9 @@ class Run:
         """Ray's processes but the training worker."""
         commands = ((process, _command(process)) for process in self._below())
         return [process for process, said in commands if ("ray::" in said or "/ray/" in said) and _WORKER not in said]
+
+    def _written(self) -> int:
+        return self.metrics.stat().st_size if self.metrics.exists() else 0
 
     def _below(self) -> list[psutil.Process]:
         found: list[psutil.Process] = self.process.children(recursive=True)
