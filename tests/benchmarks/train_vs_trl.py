@@ -256,6 +256,11 @@ def memory(setting: Setting, pairs: Sequence[TokenPair]) -> Part:
         print(f"peak memory of {name}: {found / 2**30:.2f} GiB")
     return [
         at_most("peak memory, share of TRL's default", peaks["raylign"] / peaks["default"], 0.6),
+        at_most(
+            "the same with activation checkpointing, as TRL's default has it",
+            peaks["raylign, activation checkpointing"] / peaks["default"],
+            0.6,
+        ),
         at_most("peak memory, share of TRL's best", peaks["raylign"] / peaks["best"], 0.8),
     ], {"peak_bytes": peaks, "bf16 products made in fp32": bool(products) and made_here()}
 
