@@ -187,7 +187,7 @@ def main() -> None:
         small, large = random_llama(root / "small"), random_llama(root / "large", **LARGE)
         known: dict[str, Callable[[], Part]] = {
             "kills": lambda: kills(root, small, 3 if arguments.quick else 20),
-            "elastic": lambda: elastic(root, small, 2),
+            "elastic": lambda: elastic(root, small, 4),
             "stall": lambda: stall(root, large, 10 if arguments.quick else 20),
         }
         figures, details = measure_parts(arguments, known)
