@@ -100,9 +100,8 @@ class TrainConfig:
     """What attends over a row of several answers: `auto` is FlexAttention on GPUs; on CPU, where that has no backward
     pass, and with `sdpa` everywhere, PyTorch's SDPA takes prompts or answers of about one size at a time."""
     kept_logits_mb: int = field(default=64, metadata=OPERATION | {"low": 0})
-    """Most MiB of logits that a worker keeps for the backward pass; those beyond are computed a second time in it, as
-    many at a time, which is up to 6% of a step. Of a vocabulary of 49,152 the default keeps 512 tokens in bf16, little
-    more than the chunk of 256 that is at work takes anyway."""
+    """Most MiB of logits that a worker keeps for the backward pass; those beyond are computed a second time in it, up
+    to 6% of a step. The default is what fp32 logits take that are at work at a time."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
     lora: LoraConfig = field(default_factory=LoraConfig)

@@ -72,7 +72,8 @@ def head_logps(
         return token_logps(hidden_ND, target_N, projection(model), kept_tokens=kept_tokens)
     dtype = product_type(hidden_ND)
     with torch.autocast(hidden_ND.device.type, enabled=False):
-        return matrix_logps(hidden_ND.to(dtype), head.weight.to(dtype), target_N, kept_tokens=kept_tokens)
+        kept = kept_tokens * len(head.weight)
+        return matrix_logps(hidden_ND.to(dtype), head.weight, target_N, kept_logits=kept)
 
 
 def projection(model: Any) -> Projection:

@@ -1,4 +1,4 @@
-"""Log-probabilities of completion tokens from hidden states, logits a chunk at a time; pure torch."""
+"""Log-probabilities of completion tokens from hidden states, a part of the logits at a time; pure torch."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,6 +8,8 @@ from torch.utils.checkpoint import checkpoint
 
 CHUNK_TOKENS = 512
 """Completion tokens projected on the vocabulary at a time; bounds the memory of logits whatever the answers' length."""
+BLOCK_LOGITS = 2**24
+"""Logits made at a time where the head is one plain matrix, of all completion tokens under a part of the vocabulary."""
 _CACHED_SCORES = 400_000
 """fp32 logits, 1.6 MB, that several sweeps on CPU find in a core's cache; a whole chunk's would come from memory."""
 
@@ -28,22 +30,23 @@ class _TokenLogps(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx, logits_NV: torch.Tensor, target_N: torch.Tensor
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets under logits of any floating type."""
-        logps_N, total_N = _logps(logits_NV, target_N)
+        total_N = _total(logits_NV)
         ctx.save_for_backward(logits_NV, target_N, total_N)
-        return logps_N
+        return logits_NV.gather(1, target_N[:, None]).squeeze(1).float() - total_N
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Gradient of the logits: (one-hot(target) − softmax(logits)) · gradient."""
         logits_NV, target_N, total_N = ctx.saved_tensors  # type: ignore[attr-defined]
-        return _logits_gradient(logits_NV, target_N, total_N, gradients[0], torch.empty_like(logits_NV)), None
+        everywhere = target_N[:, None], torch.ones_like(target_N, dtype=torch.bool)
+        return _logits_gradient(logits_NV, everywhere, total_N, gradients[0], torch.empty_like(logits_NV)), None
 
 
 class _MatrixLogps(torch.autograd.Function):
-    """log softmax(hidden · weightᵀ)[target] in fp32, a chunk of logits at a time, with one gradient of the weight.
+    """log softmax(hidden · weightᵀ)[target] in fp32, a block of the vocabulary's logits at a time.
 
-    Autograd makes a gradient of the whole weight for every chunk, and adds it to those before. Here the chunks'
-    products are added up in fp32.
+    Autograd makes a gradient of the whole weight for every chunk of rows, and adds it to those before. A block of
+    columns has all rows, so its part of the weight's gradient is one product, rounded once, in its place.
     """
 
     @staticmethod
@@ -52,108 +55,118 @@ class _MatrixLogps(torch.autograd.Function):
         hidden_ND: torch.Tensor,
         weight_VD: torch.Tensor,
         target_N: torch.Tensor,
-        chunk_tokens: int,
-        kept_tokens: int,
+        block_logits: int,
+        kept_logits: int,
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets, whose logits come off their rows before these are rounded."""
         anchor_N1 = _anchor(hidden_ND, weight_VD, target_N)
-        kept = min(len(hidden_ND), kept_tokens)
-        logits_KV = hidden_ND.new_empty(kept, len(weight_VD)) if kept else None
-        logps: list[torch.Tensor] = []
+        logps_N = torch.zeros(len(hidden_ND), device=hidden_ND.device)
         totals: list[torch.Tensor] = []
-        done = 0
-        sizes = _sizes((kept, chunk_tokens), (len(hidden_ND) - kept, chunk_tokens))
-        for hidden, target, anchor in _chunks(sizes, hidden_ND, target_N, anchor_N1):
-            place = logits_KV[done : done + len(hidden)] if logits_KV is not None and done < kept else None
-            done += len(hidden)
-            logits = _logits(hidden, weight_VD, anchor, place)
-            for made, part in zip((logps, totals), _logps(logits, target), strict=True):
-                made.append(part)
-        ctx.kept = logits_KV
-        ctx.sizes = _sizes((kept, kept), (len(hidden_ND) - kept, max(chunk_tokens, kept)))
-        ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, torch.cat(totals))
-        return torch.cat(logps)
+        columns = _columns(len(weight_VD), len(hidden_ND), block_logits, kept_logits)
+        for first, last in columns:
+            logits_NC = _logits(hidden_ND, weight_VD[first:last].to(hidden_ND.dtype), anchor_N1)
+            column_N1, is_here_N = _place(target_N, first, last)
+            logps_N += torch.where(is_here_N, logits_NC.gather(1, column_N1).squeeze(1).float(), 0.0)
+            totals.append(_total(logits_NC))
+        total_N = torch.logsumexp(torch.stack(totals), dim=0)
+        ctx.kept = logits_NC if kept_logits >= logits_NC.numel() else None
+        ctx.columns = columns
+        ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, total_N)
+        return logps_N - total_N
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients of the hidden states and, where it is trained, of the weight.
-
-        First the rows that were kept, then, if that is more than a chunk, as many at a time: their memory is free by
-        then, and few products are to be added up.
+        """Gradients of the hidden states and, where it is trained, of the weight; the block that was kept goes first,
+        so that its memory is free for the next one's.
         """
         hidden_ND, weight_VD, target_N, anchor_N1, total_N = ctx.saved_tensors
-        hidden_gradient_ND, weight_gradient_VD = torch.empty_like(hidden_ND), None
-        rows = (hidden_ND, target_N, anchor_N1, total_N, gradients[0], hidden_gradient_ND)
-        for hidden, target, anchor, total, gradient, result in _chunks(ctx.sizes, *rows):
+        sums_ND = torch.zeros_like(hidden_ND, dtype=torch.float32)
+        weight_gradient_VD = torch.empty_like(weight_VD) if ctx.needs_input_grad[1] else None
+        for first, last in reversed(ctx.columns):
             # Kept logits are worked on in place, so they serve one backward pass; another one makes them again.
-            logits, ctx.kept = ctx.kept, None
-            logits = _logits(hidden, weight_VD, anchor) if logits is None else logits
-            _logits_gradient(logits, target, total, gradient, logits)
-            torch.mm(logits, weight_VD, out=result)
-            if ctx.needs_input_grad[1]:
-                weight_gradient_VD = _add_product(weight_gradient_VD, logits.t(), hidden, len(logits) < len(target_N))
-            del logits
-        if weight_gradient_VD is not None:
-            weight_gradient_VD = weight_gradient_VD.to(weight_VD.dtype)
-        return hidden_gradient_ND, weight_gradient_VD, None, None, None
+            logits_NC, ctx.kept = ctx.kept, None
+            weight_CD = weight_VD[first:last].to(hidden_ND.dtype)
+            logits_NC = _logits(hidden_ND, weight_CD, anchor_N1) if logits_NC is None else logits_NC
+            _logits_gradient(logits_NC, _place(target_N, first, last), total_N, gradients[0], logits_NC)
+            _add_product(sums_ND, logits_NC, weight_CD)
+            if weight_gradient_VD is not None:
+                _put_product(weight_gradient_VD[first:last], logits_NC.t(), hidden_ND)
+            del logits_NC
+        return sums_ND.to(hidden_ND.dtype), weight_gradient_VD, None, None, None
 
 
 def _anchor(hidden_ND: torch.Tensor, weight_VD: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
     """What is added to each row of logits before they are rounded: less the target's logit, [N, 1]; nothing in fp32,
     [N, 0], which rounds a logit no more than the product itself does.
     """
-    if weight_VD.dtype == torch.float32:
+    if hidden_ND.dtype == torch.float32:
         return hidden_ND.new_empty(len(hidden_ND), 0)
     logit_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
-    return logit_N1.neg().to(weight_VD.dtype)
+    return logit_N1.neg().to(hidden_ND.dtype)
 
 
-def _logits(
-    hidden_ND: torch.Tensor, weight_VD: torch.Tensor, anchor: torch.Tensor, place_NV: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Logits [N, V] of some rows, anchored where there is an anchor; made in `place_NV` if it is given."""
+def _logits(hidden_ND: torch.Tensor, weight_CD: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
+    """Logits [N, C] of some columns, anchored where there is an anchor."""
     if anchor.shape[1] == 0:
-        return torch.mm(hidden_ND, weight_VD.t(), out=place_NV)
-    return torch.addmm(anchor, hidden_ND, weight_VD.t(), out=place_NV)
+        return torch.mm(hidden_ND, weight_CD.t())
+    return torch.addmm(anchor, hidden_ND, weight_CD.t())
 
 
-def _sizes(*parts: tuple[int, int]) -> list[int]:
-    """Sizes of the chunks of parts of the rows, each given as its rows and the most that a chunk of it may have; one of
-    none where there are no rows at all.
+def _columns(vocabulary: int, rows: int, block_logits: int, kept_logits: int) -> list[tuple[int, int]]:
+    """First and last (exclusive) column of each block of at most so many logits; the last one is what may be kept, if
+    anything may.
     """
-    return [min(most, rows - first) for rows, most in parts for first in range(0, rows, most or 1)] or [0]
+    kept = min(vocabulary, kept_logits // max(1, rows))
+    widest = max(1, block_logits // max(1, rows))
+    firsts = [*range(0, vocabulary - kept, widest), *([vocabulary - kept] if kept else [])]
+    return list(zip(firsts, [*firsts[1:], vocabulary], strict=True))
 
 
-def _add_product(sums: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor, others: bool) -> torch.Tensor:
-    """`sums`, which may not be there yet, plus left · right; in fp32 where there are `others` to add up."""
-    if sums is None:
-        return (left @ right).float() if others else left @ right
-    return sums.addmm_(left, right) if sums.dtype == left.dtype else sums.add_(left @ right)
+def _place(target_N: torch.Tensor, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each target's column [N, 1] in a block of the vocabulary, and whether it is there [N]; elsewhere some column."""
+    column_N = target_N - first
+    return column_N.clamp(0, last - first - 1)[:, None], (column_N >= 0) & (target_N < last)
 
 
-def _chunks(sizes: int | list[int], *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    return zip(*(torch.split(tensor, sizes) for tensor in tensors), strict=True)
+def _put_product(place: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+    """Write left · right, rounded to the place's type."""
+    if left.dtype == place.dtype:
+        torch.mm(left, right, out=place)
+    else:
+        place.copy_(left @ right)
 
 
-def _logps(logits_NV: torch.Tensor, target_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities of the targets and log-sum-exp of all, [N] each in fp32."""
-    total_N = torch.cat([torch.logsumexp(logits.float(), dim=-1) for logits in _blocks(logits_NV, logits_NV)])
-    return logits_NV.gather(1, target_N[:, None]).squeeze(1).float() - total_N, total_N
+def _add_product(sums: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+    """Add left · right to fp32 sums."""
+    if left.dtype == sums.dtype:
+        sums.addmm_(left, right)
+    else:
+        sums.add_(left @ right)
+
+
+def _chunks(size: int, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    return zip(*(torch.split(tensor, size) for tensor in tensors), strict=True)
+
+
+def _total(logits_NV: torch.Tensor) -> torch.Tensor:
+    """Log-sum-exp of each row's logits, [N] in fp32."""
+    return torch.cat([torch.logsumexp(logits.float(), dim=-1) for logits in _blocks(logits_NV, logits_NV)])
 
 
 def _logits_gradient(
     logits_NV: torch.Tensor,
-    target_N: torch.Tensor,
+    place: tuple[torch.Tensor, torch.Tensor],
     total_N: torch.Tensor,
     gradient_N: torch.Tensor,
     result_NV: torch.Tensor,
 ) -> torch.Tensor:
     """(one-hot(target) − softmax(logits)) · gradient, written to `result_NV`, which may be the logits themselves."""
-    columns = (column_N[:, None] for column_N in (target_N, total_N, gradient_N))
+    column_N1, is_here_N = place
+    columns = (column_N1, *(values_N[:, None] for values_N in (total_N, gradient_N, gradient_N * is_here_N)))
     blocks = (_blocks(tensor, logits_NV) for tensor in (logits_NV, result_NV, *columns))
-    for logits, result, target, total, gradient in zip(*blocks, strict=True):
+    for logits, result, column, total, gradient, to_target in zip(*blocks, strict=True):
         scores = (logits.float() - total).exp_().mul_(-gradient)
-        result.copy_(scores.scatter_add_(1, target, gradient))
+        result.copy_(scores.scatter_add_(1, column, to_target))
     return result_NV
 
 
@@ -200,20 +213,20 @@ def matrix_logps(
     hidden_ND: torch.Tensor,
     weight_VD: torch.Tensor,
     target_N: torch.Tensor,
-    chunk_tokens: int = CHUNK_TOKENS,
-    kept_tokens: int = 0,
+    block_logits: int = BLOCK_LOGITS,
+    kept_logits: int = 0,
 ) -> torch.Tensor:
     """What `token_logps` gives under a head that is one plain matrix, faster and in less memory.
 
     Logits are without their target's before they are rounded.
 
     Args:
-        hidden_ND: hidden states that predict the targets, of the weight's type, which is that of the products.
-        weight_VD: the head's weight, whole.
+        hidden_ND: hidden states that predict the targets, of the type of the products.
+        weight_VD: the head's weight, whole; a block of another type is converted while it is at work.
         target_N: token ids.
-        chunk_tokens: rows projected at a time.
-        kept_tokens: as in `token_logps`, but not in whole chunks alone.
+        block_logits: logits made at a time.
+        kept_logits: those that may stay for the backward pass.
     """
-    kept_tokens = kept_tokens if torch.is_grad_enabled() else 0
-    logps_N: torch.Tensor = _MatrixLogps.apply(hidden_ND, weight_VD, target_N, chunk_tokens, kept_tokens)  # type: ignore[no-untyped-call]
+    kept_logits = kept_logits if torch.is_grad_enabled() else 0
+    logps_N: torch.Tensor = _MatrixLogps.apply(hidden_ND, weight_VD, target_N, block_logits, kept_logits)  # type: ignore[no-untyped-call]
     return logps_N

@@ -87,42 +87,52 @@ def gradients(logps: torch.Tensor, *asked: torch.Tensor) -> list[torch.Tensor]:
     return [logps.detach(), *torch.autograd.grad((logps * weights).sum(), asked, retain_graph=True)]
 
 
-@pytest.mark.parametrize("kept_tokens", [0, 12, 23])
-def test_a_plain_matrix_gives_what_its_module_gives(kept_tokens: int) -> None:
+@pytest.mark.parametrize("kept_columns", [0, 12, 50])
+def test_a_plain_matrix_gives_what_its_module_gives(kept_columns: int) -> None:
     torch.manual_seed(5)
     hidden, target = torch.randn(23, 16, requires_grad=True), torch.randint(50, (23,))
     weight = torch.randn(50, 16, requires_grad=True)
     plain = torch.log_softmax(hidden @ weight.T, dim=-1).gather(1, target[:, None]).squeeze(1)
-    logps = matrix_logps(hidden, weight, target, chunk_tokens=5, kept_tokens=kept_tokens)
+    logps = matrix_logps(hidden, weight, target, block_logits=8 * 23, kept_logits=kept_columns * 23)
     expected = gradients(plain, hidden, weight)
     for _ in range(2):  # a second backward pass finds no logits that the first has worked on
         for found, wanted in zip(gradients(logps, hidden, weight), expected, strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_chunks_add_up_to_the_weight_gradient_of_one_product() -> None:
-    """In bf16 a sum that is rounded after every chunk is off by several times as much as one that is rounded once."""
+def test_blocks_add_up_to_the_gradients_of_one_product() -> None:
+    """In bf16 a sum that is rounded after every block is off by several times as much as one that is rounded once."""
     torch.manual_seed(0)
-    hidden, target = torch.randn(512, 64).bfloat16(), torch.randint(128, (512,))
-    weight, errors = torch.randn(128, 64).bfloat16().requires_grad_(), []
-    truth = gradients(matrix_logps(hidden.double(), weight.double(), target, chunk_tokens=512), weight)[1].double()
-    for chunk_tokens in (512, 4):
-        found = gradients(matrix_logps(hidden, weight, target, chunk_tokens=chunk_tokens), weight)[1]
-        assert found.dtype == torch.bfloat16
-        errors.append(float((found.double() - truth).norm()))
-    assert errors[1] <= 1.05 * errors[0]
+    hidden, target = torch.randn(512, 64).bfloat16().requires_grad_(), torch.randint(128, (512,))
+    weight = torch.randn(128, 64).bfloat16().requires_grad_()
+    precise = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    truth, errors = gradients(matrix_logps(*precise, target), *precise)[1:], []
+    for columns in (128, 4):
+        found = gradients(matrix_logps(hidden, weight, target, block_logits=columns * 512), hidden, weight)[1:]
+        assert {gradient.dtype for gradient in found} == {torch.bfloat16}
+        errors.append([float((one.double() - true).norm()) for one, true in zip(found, truth, strict=True)])
+    assert all(in_blocks <= 1.05 * whole for whole, in_blocks in zip(*errors, strict=True))
+
+
+def test_a_bf16_weight_under_fp32_products_gives_what_its_fp32_copy_gives() -> None:
+    torch.manual_seed(0)
+    hidden, target = torch.randn(20, 16, requires_grad=True), torch.randint(50, (20,))
+    weight = torch.randn(50, 16).bfloat16().requires_grad_()
+    found = gradients(matrix_logps(hidden, weight, target, block_logits=160), hidden, weight)
+    expected = gradients(matrix_logps(hidden, weight.float(), target, block_logits=160), hidden, weight)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_a_matrix_that_is_not_trained_gets_no_gradient() -> None:
     hidden, weight = torch.randn(7, 16, requires_grad=True), torch.randn(50, 16)
-    matrix_logps(hidden, weight, torch.randint(50, (7,)), chunk_tokens=3).sum().backward()
+    matrix_logps(hidden, weight, torch.randint(50, (7,)), block_logits=70).sum().backward()
     assert hidden.grad is not None
     assert weight.grad is None
 
 
 def test_a_worker_whose_slice_has_no_answer_tokens_has_gradients_of_zero() -> None:
     hidden, weight = torch.randn(0, 16, requires_grad=True), torch.randn(50, 16, requires_grad=True)
-    logps = matrix_logps(hidden, weight, torch.randint(50, (0,)), chunk_tokens=3, kept_tokens=2)
+    logps = matrix_logps(hidden, weight, torch.randint(50, (0,)), block_logits=70, kept_logits=100)
     logps.sum().backward()
     assert logps.shape == (0,)
     assert weight.grad is not None

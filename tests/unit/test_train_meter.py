@@ -1,5 +1,6 @@
 """What a step costs and a run achieves: operations counted by hand, utilisation, imbalance."""
 
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -9,6 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralFo
 from raylign.train import flops, packing
 from raylign.train.device import measure_flops_per_second
 from raylign.train.flops import ModelSize, Work, model_size, training_flops, work_of, work_of_pair
+from raylign.train.head import anchor_head
 from raylign.train.lora import add_adapter
 from raylign.train.meter import Load, Meter
 from raylign.train.packing import Layout, pack
@@ -103,41 +105,41 @@ def test_figures_of_a_run_by_hand() -> None:
     )
 
 
-def test_no_tensor_over_the_vocabulary_grows_with_the_length_of_an_answer() -> None:
-    """Forward and backward, with activations recomputed: logits stay at one chunk."""
+def test_logits_take_no_more_memory_for_a_longer_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward and backward, with activations recomputed: logits stay at one block."""
+    from raylign.train import head
     from raylign.train.attention import SEGMENTED
-    from raylign.train.logprobs import CHUNK_TOKENS
     from raylign.train.policy import Policy
 
-    vocabulary = 1009  # no other dimension has this size
-    small = SMALL | {"vocab_size": vocabulary, "num_hidden_layers": 1}
+    block = 2**17  # more than any other product of this model makes
+    monkeypatch.setattr(head, "matrix_logps", partial(head.matrix_logps, block_logits=block))
+    small = SMALL | {"vocab_size": 1009, "num_hidden_layers": 1}
     settings = LlamaConfig(**small, num_attention_heads=1, head_dim=8, max_position_embeddings=2048)
     model = LlamaForCausalLM(settings)
     model.set_attn_implementation(SEGMENTED)
     model.gradient_checkpointing_enable({"use_reentrant": False})
+    anchor_head(model)
     policy = Policy(model).train()
 
-    def largest_logits(tokens: int) -> int:
-        answer = tuple(index % vocabulary for index in range(tokens // 2))
-        with _LargestOver(vocabulary) as seen:
+    def largest_product(tokens: int) -> int:
+        answer = tuple(index % 1009 for index in range(tokens // 2))
+        with _LargestProduct() as seen:
             chosen_B, rejected_B = policy(pack([TokenPair("a", (1, 2), answer, answer[::-1])], "shared"))
             (chosen_B - rejected_B).sum().backward()
-        return seen.rows
+        return seen.numbers
 
-    assert largest_logits(512) == largest_logits(2048) == CHUNK_TOKENS
+    assert largest_product(512) == largest_product(2048) == block
 
 
-class _LargestOver(torch.utils._python_dispatch.TorchDispatchMode):
-    """Notes the most rows of any [rows, vocabulary] tensor that an operation makes."""
+class _LargestProduct(torch.utils._python_dispatch.TorchDispatchMode):
+    """Notes the most numbers of any product of two matrices."""
 
-    def __init__(self, vocabulary: int) -> None:
-        super().__init__()
-        self.vocabulary, self.rows = vocabulary, 0
+    numbers = 0
 
     def __torch_dispatch__(self, function, types, arguments=(), named=None):  # type: ignore[no-untyped-def]
         made = function(*arguments, **(named or {}))
-        if isinstance(made, torch.Tensor) and made.dim() == 2 and made.shape[1] == self.vocabulary:
-            self.rows = max(self.rows, made.shape[0])
+        if function.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm):
+            self.numbers = max(self.numbers, made.numel())
         return made
 
 
