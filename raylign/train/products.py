@@ -38,8 +38,31 @@ def is_wide(model: nn.Module) -> bool:
 
 
 def _wide(self: Any, hidden: torch.Tensor) -> torch.Tensor:
-    bias = None if self.bias is None else self.bias.float()
-    return F.linear(hidden.float(), self.weight.float(), bias)
+    product: torch.Tensor = _WideProduct.apply(hidden.float(), self.weight)  # type: ignore[no-untyped-call]
+    return product if self.bias is None else product + self.bias.float()
+
+
+class _WideProduct(torch.autograd.Function):
+    """hidden · weightᵀ in fp32, which keeps the weight as it is and widens it once more for the backward pass.
+
+    Autograd would keep an fp32 copy of every weight until then, twice what the model itself takes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight_OI: torch.Tensor) -> torch.Tensor:
+        """The product [..., O] of fp32 hidden states [..., I]."""
+        ctx.save_for_backward(hidden, weight_OI)
+        return F.linear(hidden, weight_OI.float())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Gradients of hidden states and weight, where they are asked for."""
+        hidden, weight_OI = ctx.saved_tensors
+        to_hidden = gradients[0] @ weight_OI.float() if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return to_hidden, None
+        to_weight_OI = gradients[0].flatten(0, -2).t() @ hidden.flatten(0, -2)
+        return to_hidden, to_weight_OI.to(weight_OI.dtype)
 
 
 def _takes_fp32(model: Any) -> bool:

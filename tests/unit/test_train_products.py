@@ -89,3 +89,12 @@ def test_a_model_with_other_layers_that_refuse_fp32_stays_as_it_was() -> None:
     assert not widen(model)
     assert not is_wide(model)
     assert torch.equal(model(torch.arange(5)[None]).logits, before)
+
+
+def test_no_fp32_copy_of_a_weight_waits_for_the_backward_pass() -> None:
+    model = llama()
+    assert widen(model)
+    layer, kept = model.model.layers[0].mlp.up_proj, []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        layer(torch.randn(3, 32))
+    assert [tensor.dtype for tensor in kept if tensor.shape == layer.weight.shape] == [torch.bfloat16]
