@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from raylign.errors import ModelError
-from raylign.train.logprobs import Projection, matrix_logps, token_logps
+from raylign.train.logprobs import Projection, anchor, anchored_logits, matrix_logps, token_logps
 from raylign.train.precision import product_type
 
 
@@ -36,9 +36,7 @@ def _anchored(self: Any, hidden_ND: torch.Tensor, target_N: torch.Tensor | None 
     weight_VD = self.weight if rounds else self.weight.to(hidden_ND.dtype)
     if target_N is None:
         return F.linear(hidden_ND, weight_VD)
-    with torch.no_grad():  # the same number off a whole row: no gradient
-        anchor_N1 = (hidden_ND.float() * self.weight.index_select(0, target_N).float()).sum(-1, keepdim=True)
-    return torch.addmm(-anchor_N1.to(weight_VD.dtype), hidden_ND, weight_VD.t())
+    return anchored_logits(hidden_ND, weight_VD, anchor(hidden_ND, self.weight, target_N, product_type(hidden_ND)))
 
 
 def _is_anchored(head: Any) -> bool:

@@ -59,12 +59,12 @@ class _MatrixLogps(torch.autograd.Function):
         kept_logits: int,
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets, whose logits come off their rows before these are rounded."""
-        anchor_N1 = _anchor(hidden_ND, weight_VD, target_N)
+        anchor_N1 = anchor(hidden_ND, weight_VD, target_N, hidden_ND.dtype)
         logps_N = torch.zeros(len(hidden_ND), device=hidden_ND.device)
         totals: list[torch.Tensor] = []
         columns = _columns(len(weight_VD), len(hidden_ND), block_logits, kept_logits)
         for first, last in columns:
-            logits_NC = _logits(hidden_ND, weight_VD[first:last].to(hidden_ND.dtype), anchor_N1)
+            logits_NC = anchored_logits(hidden_ND, weight_VD[first:last].to(hidden_ND.dtype), anchor_N1)
             column_N1, is_here_N = _place(target_N, first, last)
             logps_N += torch.where(is_here_N, logits_NC.gather(1, column_N1).squeeze(1).float(), 0.0)
             totals.append(_total(logits_NC))
@@ -86,7 +86,8 @@ class _MatrixLogps(torch.autograd.Function):
             # Kept logits are worked on in place, so they serve one backward pass; another one makes them again.
             logits_NC, ctx.kept = ctx.kept, None
             weight_CD = weight_VD[first:last].to(hidden_ND.dtype)
-            logits_NC = _logits(hidden_ND, weight_CD, anchor_N1) if logits_NC is None else logits_NC
+            if logits_NC is None:
+                logits_NC = anchored_logits(hidden_ND, weight_CD, anchor_N1)
             _logits_gradient(logits_NC, _place(target_N, first, last), total_N, gradients[0], logits_NC)
             _add_product(sums_ND, logits_NC, weight_CD)
             if weight_gradient_VD is not None:
@@ -95,21 +96,25 @@ class _MatrixLogps(torch.autograd.Function):
         return sums_ND.to(hidden_ND.dtype), weight_gradient_VD, None, None, None
 
 
-def _anchor(hidden_ND: torch.Tensor, weight_VD: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
-    """What is added to each row of logits before they are rounded: less the target's logit, [N, 1]; nothing in fp32,
-    [N, 0], which rounds a logit no more than the product itself does.
+def anchor(
+    hidden_ND: torch.Tensor, weight_VD: torch.Tensor, target_N: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """What is added to each row of logits before they are rounded to their type: less the target's logit, [N, 1];
+    nothing in fp32, [N, 0], which rounds a logit no more than the product itself does. It has no gradient: a number off
+    a whole row changes no log-probability.
     """
-    if hidden_ND.dtype == torch.float32:
+    if dtype == torch.float32:
         return hidden_ND.new_empty(len(hidden_ND), 0)
-    logit_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
-    return logit_N1.neg().to(hidden_ND.dtype)
+    with torch.no_grad():
+        logit_N1 = (hidden_ND.float() * weight_VD.index_select(0, target_N).float()).sum(-1, keepdim=True)
+        return logit_N1.neg().to(dtype)
 
 
-def _logits(hidden_ND: torch.Tensor, weight_CD: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
+def anchored_logits(hidden_ND: torch.Tensor, weight_CD: torch.Tensor, anchor_N1: torch.Tensor) -> torch.Tensor:
     """Logits [N, C] of some columns, anchored where there is an anchor."""
-    if anchor.shape[1] == 0:
+    if anchor_N1.shape[1] == 0:
         return torch.mm(hidden_ND, weight_CD.t())
-    return torch.addmm(anchor, hidden_ND, weight_CD.t())
+    return torch.addmm(anchor_N1, hidden_ND, weight_CD.t())
 
 
 def _columns(vocabulary: int, rows: int, block_logits: int, kept_logits: int) -> list[tuple[int, int]]:
