@@ -6,9 +6,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from raylign.config import ClusterConfig
 from raylign.errors import PlanError
@@ -34,17 +36,28 @@ _LOCAL_ENVIRONMENT = {
     # cores, and each takes a hundredth of one. Between tasks of one stage they stay.
     "RAY_num_workers_soft_limit": "0",
     "RAY_idle_worker_killing_time_threshold_ms": "30000",
-    # Ten times a second Ray looks for new log files to print, which here nobody asks for, and every few seconds at what
-    # each process of the host takes: together a fortieth of a core, for which both threads of a training step wait.
-    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
-    "LOG_NAME_UPDATE_INTERVAL_S": "60",
-    "REPORTER_UPDATE_INTERVAL_MS": "60000",
 }
+# What a shared cluster needs and a private one does not: each takes some thousandths of a core all the time, for which
+# both threads of a training step wait.
+_PRIVATE_ENVIRONMENT = {
+    # Nobody knows where a private cluster serves its metrics, and nobody looks at what its processes take.
+    "RAY_enable_metrics_collection": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "REPORTER_UPDATE_INTERVAL_MS": "60000",
+    # Its one node is this host, of which no cloud gives notice.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
+_LOG_MONITOR = "/_private/log_monitor.py"
+"""Part of the command line of Ray's process that follows the workers' output for drivers that print it."""
 
 
-def prepare_environment() -> None:
-    """Set what Ray's processes must inherit, before Ray starts; what the user has set stays."""
-    for name, value in _LOCAL_ENVIRONMENT.items():
+def prepare_environment(private: bool = False) -> None:
+    """Set what Ray's processes must inherit, before Ray starts; what the user has set stays.
+
+    Args:
+        private: the cluster is one of this program's own, on this host alone.
+    """
+    for name, value in (_LOCAL_ENVIRONMENT | (_PRIVATE_ENVIRONMENT if private else {})).items():
         os.environ.setdefault(name, value)
     programs = str(Path(sys.executable).parent)  # ninja, which DeepSpeed calls by name, lies beside this Python
     if programs not in os.environ.get("PATH", "").split(os.pathsep):
@@ -78,8 +91,8 @@ def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
     """
     import ray
 
-    prepare_environment()
     address = cluster.address or os.environ.get("RAY_ADDRESS")
+    prepare_environment(private=not address)
     if address:
         try:
             init_ray(address=address)
@@ -101,11 +114,20 @@ def ray_session(cluster: ClusterConfig, logs: Path) -> Iterator[None]:
             _temp_dir=str(folder),
             runtime_env={"env_vars": {"PYTHONPATH": paths}},
         )
+        _end_log_monitor()
         yield
     finally:
         ray.shutdown()
         _keep_logs(folder, logs / "ray")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_log_monitor() -> None:
+    """End the process that looks for new output ten times a second: `init_ray` has it printed nowhere."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # another one has ended
+            if any(_LOG_MONITOR in argument for argument in process.cmdline()):
+                process.terminate()
 
 
 def _keep_logs(session: Path, target: Path) -> None:

@@ -1,6 +1,6 @@
 """Puts what Ray runs beside its training workers behind them, in a private cluster. This acts.
 
-There are five actors of Ray Train, and processes that watch for a dashboard. The actors wake a hundred times a second,
+There are actors of Ray Train, and processes that watch for a dashboard. The actors wake a hundred times a second,
 whatever they are for. Each takes a core from one thread of a step, and the others wait for that thread. As idle work
 (SCHED_IDLE, sched(7)) they have a core when nothing else wants it, and wake half as often; the lowest priority did not
 make them.
@@ -15,7 +15,7 @@ import psutil
 _NOT_HELPERS = ("ray::RayTrainWorker", "ray::IDLE", "ray::RuntimeEnvAgent", "ray::_AutoscalingCoordinatorActor")
 """The workers themselves, processes that may yet become anything, what every new process waits for, and what Ray Data
 needs in later stages: not every user may undo this."""
-_OBSERVERS = ("ray::DashboardAgent", "/log_monitor.py", "/dashboard/dashboard.py", "/_private/monitor.py")
+_OBSERVERS = ("ray::DashboardAgent", "/dashboard/dashboard.py", "/_private/monitor.py")
 """Parts of the command lines of those that only watch, for eyes that a private cluster has not."""
 
 
