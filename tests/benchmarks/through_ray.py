@@ -58,11 +58,14 @@ class Run:
     def wait_for(self, steps: int) -> None:
         """Wait until so many steps are done."""
         deadline = time.monotonic() + _LONGEST_STEP_SECONDS
-        while (size := self._written()) == 0 or len(self.lines()) < steps:
+        read, done = 0, 0
+        while done < steps:
             # Reading takes time from the step, and the bare step has no such company: only what is new is read.
-            while self._written() == size:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"the run ended or stands still after {len(self.lines())} steps of {steps}")
+            if (written := self._written()) != read:
+                read, done = written, len(self.lines())
+            elif self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the run ended or stands still after {done} steps of {steps}")
+            else:
                 time.sleep(_LOOK_SECONDS)
 
     def worker(self) -> psutil.Process:
