@@ -68,8 +68,9 @@ class _MatrixLogps(torch.autograd.Function):
             column_N1, is_here_N = _place(target_N, first, last)
             logps_N += torch.where(is_here_N, logits_NC.gather(1, column_N1).squeeze(1).float(), 0.0)
             totals.append(_total(logits_NC))
+            ctx.kept = logits_NC if last == len(weight_VD) and kept_logits >= logits_NC.numel() else None
+            del logits_NC  # the next block takes its place
         total_N = torch.logsumexp(torch.stack(totals), dim=0)
-        ctx.kept = logits_NC if kept_logits >= logits_NC.numel() else None
         ctx.columns = columns
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, total_N)
         return logps_N - total_N
