@@ -105,30 +105,67 @@ def test_figures_of_a_run_by_hand() -> None:
     )
 
 
-def test_logits_take_no_more_memory_for_a_longer_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forward and backward, with activations recomputed: logits stay at one block."""
-    from raylign.train import head
+VOCABULARY = 1009  # no other dimension has this size
+
+
+def pass_a_long_answer(tokens: int, anchored: bool, seen: torch.utils._python_dispatch.TorchDispatchMode) -> None:
+    """Forward and backward of so many answer tokens under a watch, with activations recomputed."""
     from raylign.train.attention import SEGMENTED
     from raylign.train.policy import Policy
 
-    block = 2**17  # more than any other product of this model makes
-    monkeypatch.setattr(head, "matrix_logps", partial(head.matrix_logps, block_logits=block))
-    small = SMALL | {"vocab_size": 1009, "num_hidden_layers": 1}
+    small = SMALL | {"vocab_size": VOCABULARY, "num_hidden_layers": 1}
     settings = LlamaConfig(**small, num_attention_heads=1, head_dim=8, max_position_embeddings=2048)
     model = LlamaForCausalLM(settings)
     model.set_attn_implementation(SEGMENTED)
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    anchor_head(model)
+    if anchored:
+        anchor_head(model)
     policy = Policy(model).train()
+    answer = tuple(index % VOCABULARY for index in range(tokens // 2))
+    with seen:
+        chosen_B, rejected_B = policy(pack([TokenPair("a", (1, 2), answer, answer[::-1])], "shared"))
+        (chosen_B - rejected_B).sum().backward()
+
+
+def test_no_tensor_over_the_vocabulary_grows_with_the_length_of_an_answer() -> None:
+    """Logits stay at one chunk of tokens where the head is only known as a module."""
+    from raylign.train.logprobs import CHUNK_TOKENS
+
+    def largest_logits(tokens: int) -> int:
+        seen = _LargestOver(VOCABULARY)
+        pass_a_long_answer(tokens, False, seen)
+        return seen.rows
+
+    assert largest_logits(512) == largest_logits(2048) == CHUNK_TOKENS
+
+
+def test_no_block_of_logits_grows_with_the_length_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logits stay at one block where the head is one plain matrix."""
+    from raylign.train import head
+
+    block = 2**17  # more than any other product of this model makes
+    monkeypatch.setattr(head, "matrix_logps", partial(head.matrix_logps, block_logits=block))
 
     def largest_product(tokens: int) -> int:
-        answer = tuple(index % 1009 for index in range(tokens // 2))
-        with _LargestProduct() as seen:
-            chosen_B, rejected_B = policy(pack([TokenPair("a", (1, 2), answer, answer[::-1])], "shared"))
-            (chosen_B - rejected_B).sum().backward()
+        seen = _LargestProduct()
+        pass_a_long_answer(tokens, True, seen)
         return seen.numbers
 
     assert largest_product(512) == largest_product(2048) == block
+
+
+class _LargestOver(torch.utils._python_dispatch.TorchDispatchMode):
+    """Notes the most rows of any [rows, vocabulary] tensor that an operation makes."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.vocabulary, self.rows = vocabulary, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):  # type: ignore[no-untyped-def]
+        made = function(*arguments, **(named or {}))
+        if isinstance(made, torch.Tensor) and made.dim() == 2 and made.shape[1] == self.vocabulary:
+            self.rows = max(self.rows, made.shape[0])
+        return made
 
 
 class _LargestProduct(torch.utils._python_dispatch.TorchDispatchMode):
