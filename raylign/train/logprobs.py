@@ -38,8 +38,8 @@ class _TokenLogps(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Gradient of the logits: (one-hot(target) − softmax(logits)) · gradient."""
         logits_NV, target_N, total_N = ctx.saved_tensors  # type: ignore[attr-defined]
-        everywhere = target_N[:, None], torch.ones_like(target_N, dtype=torch.bool)
-        return _logits_gradient(logits_NV, everywhere, total_N, gradients[0], torch.empty_like(logits_NV)), None
+        place = _place(target_N, 0, logits_NV.shape[1])
+        return _logits_gradient(logits_NV, place, total_N, gradients[0], torch.empty_like(logits_NV)), None
 
 
 class _MatrixLogps(torch.autograd.Function):
