@@ -1,6 +1,5 @@
 """The sampling stage: Ray Data streams prompts through a pool of vLLM engines. This acts; `drafts` decides."""
 
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from raylign.arithmetic import engine_type
 from raylign.config import LoopConfig, SampleConfig
+from raylign.cores import usable_cores
 from raylign.engine import (
     batches_at_once,
     drafting_arguments,
@@ -189,7 +189,7 @@ def processor(config: LoopConfig, model: str, parameters: dict[str, Any]) -> Any
             "env_vars": engine_environment(
                 gpus=sample.gpus_per_engine,
                 engines_per_host=sample.engines_max,
-                cores=os.cpu_count() or 1,
+                cores=usable_cores(),
                 arguments=arguments,
             )
         },
