@@ -74,14 +74,18 @@ def work_of_pair(pair: TokenPair, layout: Layout, known: int = 0) -> Work:
     Args:
         known: leading tokens of the prompt that are computed for another pair already, in the shared layout.
     """
-    prompt, answers = len(pair.prompt_ids), (len(pair.chosen_ids), len(pair.rejected_ids))
+    prompt, answers = len(pair.prompt_ids), (pair.chosen_ids, pair.rejected_ids)
+    completions = sum(len(answer) for answer in answers)
     if layout == "shared":
-        alike = common_prefix([pair.chosen_ids, pair.rejected_ids])
+        laid = [answer[:-1] for answer in answers]
+        alike = common_prefix(laid)
         once = alike if alike >= LEAST_SAVED else 0
-        tails = sum(length * prompt + _causal(length) for length in answers) - once * prompt - _causal(once)
-        return Work(prompt - known + sum(answers) - once, sum(answers), _causal(prompt) - _causal(known) + tails)
-    rows = [prompt + length for length in answers if length]
-    return Work(sum(rows), sum(answers), sum(_causal(row) for row in rows))
+        tails = sum(len(tail) * prompt + _causal(len(tail)) for tail in laid) - once * prompt - _causal(once)
+        tokens = prompt - known + sum(len(tail) for tail in laid) - once
+        return Work(tokens, completions, _causal(prompt) - _causal(known) + tails)
+    left_out = 0 if layout == "padded" else 1  # the last token, which only a padded row holds
+    rows = [prompt + len(answer) - left_out for answer in answers if answer]
+    return Work(sum(rows), completions, sum(_causal(row) for row in rows))
 
 
 def pair_costs(pairs: Sequence[TokenPair], size: ModelSize, layout: Layout) -> list[float]:

@@ -3,7 +3,7 @@
 The shared layout is one row of T tokens. Segments form a tree, as the answers with their prompts do: what several of
 them begin with is laid once, be it the chat template's system text, a prompt or the beginning of both its answers. A
 segment sees its ancestors and its own past, and its positions go on from its parent's, so each answer has exactly the
-hidden states it would have alone:
+hidden states it would have alone. Its last token has no place in the row: nothing is predicted from it.
 
     tokens     s s s s | a a a a | c c c  | r r | b b b b | c c | r r r  r
     positions  0 1 2 3 | 4 5 6 7 | 8 9 10 | 8 9 | 4 5 6 7 | 8 9 | 8 9 10 11
@@ -146,13 +146,11 @@ def pack_tree(pairs: Sequence[TokenPair], together: int | None = None) -> Batch:
             within a pair.
     """
     answers = [(pair.prompt_ids, answer) for pair in pairs for answer in (pair.chosen_ids, pair.rejected_ids)]
-    tree = _Tree([(*prompt, *answer) if answer else () for prompt, answer in answers])
+    tree = _Tree([(*prompt, *answer[:-1]) if answer else () for prompt, answer in answers])
     step = len(answers) if together is None else max(1, 2 * together)
     for first in range(0, len(answers), step):
         tree.grow(range(first, min(first + step, len(answers))))
-    # The last token's own hidden state predicts nothing that counts, but leaving it out would save one token in a
-    # hundred and make every index harder to trust.
-    reads = [where[len(prompt) - 1 : -1] for (prompt, _), where in zip(answers, tree.where, strict=True)]
+    reads = [where[len(prompt) - 1 :] for (prompt, _), where in zip(answers, tree.where, strict=True)]
     return _batch(pairs, [tree.tokens], [tree.positions], None, tuple(tree.segments), reads)
 
 

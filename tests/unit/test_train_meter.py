@@ -69,19 +69,20 @@ def shared_from_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_work_by_hand(shared_from_one_token: None) -> None:
-    """Prompt-shared: root 1 2, then 3 4 | 5 6 | 7 and 9 | 5 | 6 7 below it.
+    """Prompt-shared: root 1 2, then 3 4 | 5 and 9 | 6 below it; no answer's last token is there.
 
-    Scores: root 1+2; 3 4 see 2 before them: 4+3; 5 6 see 4: 8+3; 7: 4+1; 9: 2+1; 5: 3+1; 6 7: 6+3.
-    Packed and padded: sequences of 6, 5, 4 and 5 tokens: 21+15+10+15 scores.
+    Scores: root 1+2; 3 4 see 2 before them: 4+3; 5 sees 4: 4+1; 9: 2+1; 6: 3+1.
+    Packed: sequences of 5, 4, 3 and 4 tokens: 15+10+6+10 scores. Padded, with their last tokens: 21+15+10+15.
     """
-    assert work_of(pack(PAIRS, "shared")) == Work(11, 6, 3 + 7 + 11 + 5 + 3 + 4 + 9)
-    assert work_of(pack(PAIRS, "packed")) == work_of(pack(PAIRS, "padded")) == Work(20, 6, 61)
+    assert work_of(pack(PAIRS, "shared")) == Work(7, 6, 3 + 7 + 5 + 3 + 4)
+    assert work_of(pack(PAIRS, "packed")) == Work(16, 6, 41)
+    assert work_of(pack(PAIRS, "padded")) == Work(20, 6, 61)
 
 
 @pytest.mark.parametrize("layout", get_args(Layout))
 def test_the_work_of_pairs_adds_up_to_that_of_their_batch(layout: Layout, shared_from_one_token: None) -> None:
     known = 2 if layout == "shared" else 0  # the beginning that both prompts share is computed with the first
-    pairs = [PAIRS[0], TokenPair("b", (1, 2, 9), (5, 6, 8), (5, 6))]  # and the one of both answers once
+    pairs = [PAIRS[0], TokenPair("b", (1, 2, 9), (5, 6, 8), (5, 6, 7, 7))]  # and the one of both answers once
     parts = [work_of_pair(pairs[0], layout), work_of_pair(pairs[1], layout, known)]
     assert parts[0] + parts[1] == work_of(pack(pairs, layout))
 

@@ -157,37 +157,38 @@ def test_activation_checkpointing_changes_nothing() -> None:
 
 def test_prompts_are_computed_once_where_that_saves_enough() -> None:
     """Prompts 6 + (4, 0, 9, 3, 1) share their first 6 tokens, and both answers of a pair the rest, but for rests of 3
-    and 1, which are not worth a segment; answers hold 19 + 10 + 16 + 4 + 38 = 87 tokens."""
+    and 1, which are not worth a segment; answers hold 19 + 10 + 16 + 4 + 38 = 87 tokens, the last of each of the ten
+    has no place in the row."""
     batch = pack(random_pairs(), "shared")
-    assert batch.token_ids_RT.shape == (1, 6 + (4 + 0 + 9 + 2 * 3 + 2 * 1) + 87)
+    assert batch.token_ids_RT.shape == (1, 6 + (4 + 0 + 9 + 2 * 3 + 2 * 1) + 87 - 10)
     assert batch.target_N.numel() == 87
 
 
-def test_packed_answers_have_their_own_copy_of_the_prompt_and_no_padding() -> None:
+def test_packed_answers_have_their_own_copy_of_the_prompt_no_last_token_and_no_padding() -> None:
     pairs = [TokenPair("a", (1, 2, 3, 4), (5, 6), (7,)), TokenPair("b", (1, 2, 3, 4), (5,), ())]
     batch = pack(pairs, "packed")
-    assert batch.token_ids_RT.tolist() == [[1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 7, 1, 2, 3, 4, 5]]
-    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]]
-    assert batch.segments == (Segment(0, 6, ()), Segment(6, 5, ()), Segment(11, 5, ()))
+    assert batch.token_ids_RT.tolist() == [[1, 2, 3, 4, 5, 1, 2, 3, 4, 1, 2, 3, 4]]
+    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 0, 1, 2, 3, 0, 1, 2, 3]]
+    assert batch.segments == (Segment(0, 5, ()), Segment(5, 4, ()), Segment(9, 4, ()))
     assert batch.padding_RT is None
-    assert batch.read_N.tolist() == [3, 4, 9, 14]
+    assert batch.read_N.tolist() == [3, 4, 8, 12]
     assert batch.answer_N.tolist() == [0, 0, 1, 2]
 
 
 def test_answers_that_have_too_little_in_common_lie_packed_in_the_shared_layout_too() -> None:
-    pairs = [TokenPair("a", (1, 2, 3), (5, 6), (7,))]
+    pairs = [TokenPair("a", (1, 2, 3), (5, 6), (7, 8))]
     assert pack(pairs, "shared").segments == pack(pairs, "packed").segments
 
 
 def test_positions_of_both_answers_go_on_from_the_prompt() -> None:
     system = (11, 12, 13, 14)
-    pairs = [TokenPair("a", (*system, 1, 2, 3, 4), (5, 6), (7,)), TokenPair("b", (*system, 9, 9, 9, 9), (5,), (6, 7))]
+    pairs = [TokenPair("a", (*system, 1, 2, 3, 4), (5, 6), (7, 8)), TokenPair("b", (*system, 9, 9, 9, 9), (5,), (6, 7, 8))]
     batch = pack(pairs, "shared")
-    assert batch.token_ids_RT.tolist() == [[*system, 1, 2, 3, 4, 5, 6, 7, 9, 9, 9, 9, 5, 6, 7]]
-    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 4, 5, 6, 7, 8, 8, 9]]
-    assert batch.read_N.tolist() == [7, 8, 7, 14, 14, 16]  # first tokens are read from the end of their prompt
-    assert batch.target_N.tolist() == [5, 6, 7, 5, 6, 7]
-    assert batch.answer_N.tolist() == [0, 0, 1, 2, 3, 3]
+    assert batch.token_ids_RT.tolist() == [[*system, 1, 2, 3, 4, 5, 7, 9, 9, 9, 9, 6, 7]]
+    assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 4, 5, 6, 7, 8, 9]]
+    assert batch.read_N.tolist() == [7, 8, 7, 9, 13, 13, 14, 15]  # first tokens are read from the end of their prompt
+    assert batch.target_N.tolist() == [5, 6, 7, 8, 5, 6, 7, 8]
+    assert batch.answer_N.tolist() == [0, 0, 1, 1, 2, 3, 3, 3]
 
 
 ALIKE = [
@@ -199,8 +200,8 @@ ALIKE = [
 
 def test_what_answers_begin_with_is_computed_once_too() -> None:
     batch = pack(ALIKE, "shared")
-    once = [1, 2, 3, 4, 5, 6, 7]
-    assert sorted(batch.token_ids_RT[0].tolist()) == sorted([*once, 8, 9, 9, 8, 9, 9, 50, 51, 52, 53, 54, 60, 61, 70])
+    once = [1, 2, 3, 4, 5, 6]
+    assert sorted(batch.token_ids_RT[0].tolist()) == sorted([*once, 7, 8, 7, 7, 8, 9, 50, 51, 52, 53, 54, 60])
     assert batch.target_N.numel() == 6 + 5 + 4 + 7 + 2 + 1  # and still counted for every answer
 
 
@@ -244,7 +245,7 @@ def test_single_answers_have_the_log_probabilities_they_have_in_a_pair(layout: L
 def test_an_answer_that_is_not_given_takes_no_room() -> None:
     row = [TokenPair("a", (1, 2, 3), (), (6, 7))]
     for layout in get_args(Layout):
-        assert pack(row, layout).token_ids_RT.tolist() == [[1, 2, 3, 6, 7]]
+        assert pack(row, layout).token_ids_RT.tolist() == [[1, 2, 3, 6, 7] if layout == "padded" else [1, 2, 3, 6]]
         assert pack(row, layout).answer_N.tolist() == [1, 1]
 
 
