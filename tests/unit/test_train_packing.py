@@ -182,7 +182,10 @@ def test_answers_that_have_too_little_in_common_lie_packed_in_the_shared_layout_
 
 def test_positions_of_both_answers_go_on_from_the_prompt() -> None:
     system = (11, 12, 13, 14)
-    pairs = [TokenPair("a", (*system, 1, 2, 3, 4), (5, 6), (7, 8)), TokenPair("b", (*system, 9, 9, 9, 9), (5,), (6, 7, 8))]
+    pairs = [
+        TokenPair("a", (*system, 1, 2, 3, 4), (5, 6), (7, 8)),
+        TokenPair("b", (*system, 9, 9, 9, 9), (5,), (6, 7, 8)),
+    ]
     batch = pack(pairs, "shared")
     assert batch.token_ids_RT.tolist() == [[*system, 1, 2, 3, 4, 5, 7, 9, 9, 9, 9, 6, 7]]
     assert batch.position_ids_RT.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 4, 5, 6, 7, 8, 9]]
