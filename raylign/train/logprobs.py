@@ -22,7 +22,7 @@ class _TokenLogps(torch.autograd.Function):
     """log softmax(logits)[target] in fp32, whose backward pass needs the logits and one number a token.
 
     torch's own log-softmax on CPU adds a row up from left to right: over a vocabulary, what is small beside the sum is
-    lost, and every token's log-probability is too high by some 4e-6. Its log-sum-exp adds up in a tree.
+    lost, and every token's log-probability is too high by some 4e-6. `_total` adds up in a tree.
     """
 
     @staticmethod
@@ -32,7 +32,7 @@ class _TokenLogps(torch.autograd.Function):
         """Log-probabilities [N] in fp32 of the targets under logits of any floating type."""
         total_N = _total(logits_NV)
         ctx.save_for_backward(logits_NV, target_N, total_N)
-        return logits_NV.gather(1, target_N[:, None]).squeeze(1).float() - total_N
+        return (logits_NV.gather(1, target_N[:, None]).squeeze(1) - total_N).float()
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -60,20 +60,20 @@ class _MatrixLogps(torch.autograd.Function):
     ) -> torch.Tensor:
         """Log-probabilities [N] in fp32 of the targets, whose logits come off their rows before these are rounded."""
         anchor_N1 = anchor(hidden_ND, weight_VD, target_N, hidden_ND.dtype)
-        logps_N = torch.zeros(len(hidden_ND), device=hidden_ND.device)
+        logit_N = torch.zeros(len(hidden_ND), device=hidden_ND.device)  # of the target
         totals: list[torch.Tensor] = []
         columns = _columns(len(weight_VD), len(hidden_ND), block_logits, kept_logits)
         for first, last in columns:
             logits_NC = anchored_logits(hidden_ND, weight_VD[first:last].to(hidden_ND.dtype), anchor_N1)
             column_N1, is_here_N = _place(target_N, first, last)
-            logps_N += torch.where(is_here_N, logits_NC.gather(1, column_N1).squeeze(1).float(), 0.0)
+            logit_N += torch.where(is_here_N, logits_NC.gather(1, column_N1).squeeze(1).float(), 0.0)
             totals.append(_total(logits_NC))
             ctx.kept = logits_NC if last == len(weight_VD) and kept_logits >= logits_NC.numel() else None
             del logits_NC  # the next block takes its place
         total_N = torch.logsumexp(torch.stack(totals), dim=0)
         ctx.columns = columns
         ctx.save_for_backward(hidden_ND, weight_VD, target_N, anchor_N1, total_N)
-        return logps_N - total_N
+        return (logit_N - total_N).float()
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -155,8 +155,17 @@ def _chunks(size: int, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, .
 
 
 def _total(logits_NV: torch.Tensor) -> torch.Tensor:
-    """Log-sum-exp of each row's logits, [N] in fp32."""
-    return torch.cat([torch.logsumexp(logits.float(), dim=-1) for logits in _blocks(logits_NV, logits_NV)])
+    """Log-sum-exp of each row's logits, [N] in fp64.
+
+    It is often 20 or 30, so fp32 would round it by as much as a logit itself, and that off all of a row's
+    probabilities alike.
+    """
+    totals = []
+    for logits in _blocks(logits_NV, logits_NV):
+        largest = logits.amax(dim=-1, keepdim=True).float()
+        sums = (logits.float() - largest).exp_().sum(dim=-1)
+        totals.append(sums.double().log_().add_(largest.squeeze(1)))
+    return torch.cat(totals)
 
 
 def _logits_gradient(
@@ -168,10 +177,12 @@ def _logits_gradient(
 ) -> torch.Tensor:
     """(one-hot(target) − softmax(logits)) · gradient, written to `result_NV`, which may be the logits themselves."""
     column_N1, is_here_N = place
-    columns = (column_N1, *(values_N[:, None] for values_N in (total_N, gradient_N, gradient_N * is_here_N)))
+    rounded_N = total_N.float()
+    to_others_N = (rounded_N - total_N).exp().mul_(-gradient_N).float()  # with what was rounded off the total
+    columns = (column_N1, *(values_N[:, None] for values_N in (rounded_N, to_others_N, gradient_N * is_here_N)))
     blocks = (_blocks(tensor, logits_NV) for tensor in (logits_NV, result_NV, *columns))
-    for logits, result, column, total, gradient, to_target in zip(*blocks, strict=True):
-        scores = (logits.float() - total).exp_().mul_(-gradient)
+    for logits, result, column, total, to_others, to_target in zip(*blocks, strict=True):
+        scores = (logits.float() - total).exp_().mul_(to_others)
         result.copy_(scores.scatter_add_(1, column, to_target))
     return result_NV
 

@@ -114,6 +114,29 @@ def test_blocks_add_up_to_the_gradients_of_one_product() -> None:
     assert all(in_blocks <= 1.05 * whole for whole, in_blocks in zip(*errors, strict=True))
 
 
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_large_logits_round_no_probabilities_of_a_row_alike(in_blocks: bool) -> None:
+    """fp32 has steps of 4e-6 at a log-sum-exp of 33, which would put all of a row off by the same share."""
+    torch.manual_seed(0)
+    weight_VD = torch.randn(4096, 16) * 2 + 20
+    hidden_ND, target_N = torch.eye(16), torch.randint(4096, (16,))  # logits are the weight's columns, to the bit
+    logits_NV = weight_VD.t().double().requires_grad_()
+    true_N = torch.log_softmax(logits_NV, dim=-1).gather(1, target_N[:, None]).squeeze(1)
+    true_N.sum().backward()
+    weight_VD.requires_grad_()
+    if in_blocks:
+        logps_N = matrix_logps(hidden_ND, weight_VD, target_N, block_logits=16 * 1000)
+    else:
+        logps_N = token_logps(hidden_ND, target_N, lambda hidden, target: hidden @ weight_VD.t())
+    logps_N.sum().backward()
+    assert weight_VD.grad is not None
+    assert logits_NV.grad is not None
+    assert (logps_N - true_N).abs().max() < 7e-7
+    others = logits_NV.grad < 0
+    off_NV = torch.where(others, weight_VD.grad.t().double() / logits_NV.grad - 1, 0.0)
+    assert off_NV.mean(dim=-1).abs().max() < 2e-7
+
+
 def test_a_bf16_weight_under_fp32_products_gives_what_its_fp32_copy_gives() -> None:
     torch.manual_seed(0)
     hidden, target = torch.randn(20, 16, requires_grad=True), torch.randint(50, (20,))
