@@ -20,6 +20,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # benchmarks share the tests' rows
+_MEASURED = ("raylign", "tests", ":!tests/benchmarks/results")
+"""What a figure is of: all code, but no results that lie beside it."""
 _PACKAGES = ("ray", "torch", "transformers", "deepspeed", "openai", "pyarrow", "numpy")
 
 
@@ -119,7 +121,7 @@ def finish(arguments: argparse.Namespace, figures: Sequence[Figure], details: di
             "hardware": {"cpu": _processor(), "cores": os.cpu_count(), "machine": platform.machine()},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
             "commit": _git("rev-parse", "HEAD"),
-            "changed_since": bool(_git("status", "--porcelain", "--", "raylign", "tests")),
+            "changed_since": bool(_git("status", "--porcelain", "--", *_MEASURED)),
         }
         arguments.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     sys.exit(0 if arguments.quick or all(figure.met for figure in figures) else 1)
